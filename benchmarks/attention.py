@@ -25,6 +25,7 @@ from benchmarks.attention_accuracy import DATA, RUNS, TASKS, VARIANTS, Job, jobs
 from benchmarks.attention_cost import DENSE, KINDS, SHAPE, Measured, measure
 from sentryfuse_core.lab.bench.intervals import mean_interval
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
+from sentryfuse_core.preprocess.threads import one_thread
 
 __all__ = ["CHOSEN", "cost_figures", "loss_figures", "main"]
 
@@ -77,8 +78,6 @@ def loss_figures(tokens: int, results: Mapping[Job, Mapping[str, Any]]) -> list[
 
 def _accuracy(data: Path, *, quick: bool, trained_only: bool) -> dict[int, dict[Job, dict[str, Any]]]:
     folder = RUNS
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     jobs = [job for tokens, folds in _FOLDS.items() for job in jobs_for(tokens, range(folds))]
     if quick:
         task = replace(TASKS[256], steps=4, scored=40)
@@ -87,9 +86,9 @@ def _accuracy(data: Path, *, quick: bool, trained_only: bool) -> dict[int, dict[
         missing = {(job.tokens, job.fold) for job in jobs if not job.path(folder).is_file()}
         jobs = [job for job in jobs if (job.tokens, job.fold) not in missing]
     found: dict[int, dict[Job, dict[str, Any]]] = {}
-    for job in track(jobs, "training", console=Console(stderr=True), transient=True):
-        found.setdefault(job.tokens, {})[job] = run(job, data=data, folder=folder)
-    torch.set_num_threads(threads)
+    with one_thread():
+        for job in track(jobs, "training", console=Console(stderr=True), transient=True):
+            found.setdefault(job.tokens, {})[job] = run(job, data=data, folder=folder)
     return found
 
 

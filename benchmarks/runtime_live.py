@@ -7,7 +7,6 @@ whether the middleware, the synchroniser or the worker lost it. The first second
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
 import time
 from collections import Counter
@@ -33,6 +32,7 @@ from benchmarks.ingest_robot import POINT_BYTES, RATES_HZ
 from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.lab.bench.results import Figure, at_most, text_table, write
 from sentryfuse_core.types import Modality
 
@@ -150,7 +150,7 @@ def judge(clouds_ns: np.ndarray[Any, np.dtype[np.int64]], heard: Sequence[Heard]
         levels=dict(levels),
         latency_ms={stage: percentiles(item.latency_ms[stage] for item in sets) for stage in STAGES},
         rest_ms=percentiles(item.rest_ms for item in sets),
-        sets=[{"mask": item.mask, "level": item.level, **_rounded(item)} for item in sets],
+        sets=[{"mask": item.mask, "level": item.level, **json_value(item.latency_ms, 2)} for item in sets],
     )
 
 
@@ -179,11 +179,6 @@ def _heard(status: Any) -> Heard:
         skipped=status.skipped_sets,
         latency_ms={stage: float(getattr(status, f"{stage}_ms")) for stage in STAGES},
     )
-
-
-def _rounded(item: Heard) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {stage: None if math.isnan(ms) else round(ms, 2) for stage, ms in item.latency_ms.items()}
 
 
 if __name__ == "__main__":

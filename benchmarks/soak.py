@@ -33,12 +33,7 @@ _WORLD = {"seed": 8, "seconds": 30, "light": 0.9}
 _START_WITHIN_S = 600.0  # a machine that trains at the same time takes minutes
 _END_WITHIN_S = 60.0  # then it is killed, and the row says how long it was waited for
 # Other programs may hold up all four processes for a while, as in the demo.
-_FLOORS = {
-    "health.timeout_floor_camera_s": 0.5,
-    "health.timeout_floor_lidar_s": 0.5,
-    "health.timeout_floor_imu_s": 0.5,
-    "health.timeout_floor_audio_s": 0.5,
-}
+_FLOORS = {f"health.timeout_floor_{kind.value}_s": 0.5 for kind in Modality}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from sentryfuse.msg import Budget, FusionStatus
 
 from benchmarks.soak_plan import Wish
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.lab.bench.runtime.memory import status_mb
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
 
@@ -72,7 +73,7 @@ class Watch(Node):
             self.write("sample", t=self.at_s, **process_sample(self._pid))
 
     def _ask(self, wish: Wish) -> None:
-        self.write("wish", t=self.at_s, what=wish.what, value=_plain(wish.value))
+        self.write("wish", t=self.at_s, what=wish.what, value=json_value(wish.value))
         if wish.what == "battery":
             self._batteries.publish(BatteryState(percentage=wish.value))
             return
@@ -96,7 +97,7 @@ class Watch(Node):
             used=list(status.used),
             states={item.name: item.state for item in status.sensors},
             skipped=status.skipped_sets,
-            e2e_ms=_plain(round(status.e2e_ms, 1)),
+            e2e_ms=json_value(status.e2e_ms, 1),
         )
 
     def _on_diagnostics(self, array: Any) -> None:
@@ -146,8 +147,3 @@ def shared_files(pid: int) -> set[str]:
     except OSError:
         return set()
     return {found[1] for found in re.finditer(rf" {SHM}/((?:sem\.)?fast\S+)", maps)}
-
-
-def _plain(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else value

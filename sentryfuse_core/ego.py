@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 from sentryfuse_core.clock import NS_PER_S
@@ -31,6 +32,7 @@ __all__ = ["EgoMotion", "Mount"]
 
 Mount: TypeAlias = Callable[[str, int], Pose | None]  # of a frame in the base frame at a stamp; None: unknown
 
+_stamp_ns = attrgetter("stamp_ns")  # of an EgoState
 _KEPT_NS = 3 * NS_PER_S
 _GAP_NS = NS_PER_S  # readings further apart say nothing of what lies between them
 _SOON_NS = NS_PER_S // 125  # nor need there be one sooner than this after another
@@ -214,7 +216,3 @@ class EgoMotion:
         if index < len(self._states):
             return between(before, self._states[index], stamp_ns)
         return ahead(before, stamp_ns) if stamp_ns - before.stamp_ns <= self._timeout_s * NS_PER_S else None
-
-
-def _stamp_ns(state: EgoState) -> int:
-    return state.stamp_ns

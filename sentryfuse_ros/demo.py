@@ -178,11 +178,8 @@ def _fusion_parameters(checkpoint: Path | None, config: Config) -> dict[str, obj
     parameters: dict[str, object] = {
         f"{name}.transport": "compressed" for name in config.of_kind(Modality.CAMERA)
     }
+    parameters |= {f"health.timeout_floor_{kind.value}_s": 0.5 for kind in Modality}
     parameters |= {
-        "health.timeout_floor_camera_s": 0.5,
-        "health.timeout_floor_lidar_s": 0.5,
-        "health.timeout_floor_imu_s": 0.5,
-        "health.timeout_floor_audio_s": 0.5,
         "budget.measure_power": "false",
         "budget.thermal": "false",
     }

@@ -16,13 +16,14 @@ from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.config import Config, ModelConfig
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.replay.manifest import versions
 from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
 from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.story import StretchResult, judge
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.demo_node import DemoPlan, RunTimes
-from sentryfuse_ros.drawing import figure, share, without_nan
+from sentryfuse_ros.drawing import figure, share
 
 __all__ = ["Outcome", "judge_run", "print_summary", "write_report"]
 
@@ -169,7 +170,7 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
         seconds=plan.scenario.seconds,
         facts=facts,
         metrics={
-            "latency_ms": without_nan(outcome.latency_ms),
+            "latency_ms": json_value(outcome.latency_ms),
             "tracks": track_metrics(outcome.records, start_ns=times.start_ns),
         },
         frames=moments(

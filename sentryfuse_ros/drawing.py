@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sentryfuse_core.types import SensorState
 
-__all__ = ["figure", "limit", "sensor_table", "share", "used", "without_nan"]
+__all__ = ["figure", "limit", "sensor_table", "share", "used"]
 
 _STATE_STYLES = {
     SensorState.INIT: "dim",
@@ -64,12 +64,3 @@ def limit(value: float, unit: str) -> str:
 def share(value: float, digits: int = 0) -> str:
     """0..1 in percent, or a dash."""
     return "-" if math.isnan(value) else f"{value:.{digits}%}"
-
-
-def without_nan(value: Any) -> Any:
-    """The same with null in place of NaN, which JSON has not."""
-    if isinstance(value, dict):
-        return {name: without_nan(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import operator
 import threading
-import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +30,7 @@ from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.sync import MatchedSet, StreamSpec, Synchronizer
 from sentryfuse_ros.arrival import note_arrival, noted_wait_ns
 from sentryfuse_ros.backlog import Backlog
-from sentryfuse_ros.pause import SimulatedClock
+from sentryfuse_ros.clocks import clocks_of
 
 __all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
 
@@ -165,22 +164,15 @@ class DropoutTolerantSynchronizer:
         self.callback_errors = 0
         self.dropped: Counter[str] = Counter()  # messages that were in no set, by reason
         self._sync: Synchronizer[int, Received] = Synchronizer(self._config, specs, on_drop=self._drop)
-        ros_clock = self._node.get_clock()
-        self._ros_now_ns: Callable[[], int] = lambda: int(ros_clock.now().nanoseconds)
-        self._now_ns: Callable[[], int] = time.monotonic_ns
-        self._simulated = bool(self._node.get_parameter("use_sim_time").value)
+        self._clocks = clocks_of(self._node)
         self._backlog: Backlog[Received] = Backlog(len(self._inputs))
-        self._shortest_timer_ns = _SHORTEST_TIMER_NS
-        if self._simulated:
-            simulated = SimulatedClock(self._ros_now_ns)
-            self._now_ns, self._ros_now_ns = simulated.now_ns, simulated.ros_now_ns
-            self._shortest_timer_ns = _SIMULATED_TIMER_NS
+        self._shortest_timer_ns = _SIMULATED_TIMER_NS if self._clocks.simulated else _SHORTEST_TIMER_NS
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self._node.create_timer(1.0, self._on_timer, clock=steady)
         self._timer.cancel()
         self._armed_ns: int | None = None
         back = Duration(nanoseconds=-round(self._config.jump_back_s * NS_PER_S))
-        self._jumps = ros_clock.create_jump_callback(
+        self._jumps = self._node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=back, on_clock_change=True),
             post_callback=lambda _: self._on_jump(),
         )
@@ -235,9 +227,8 @@ class DropoutTolerantSynchronizer:
         """Take what an input hands on: a message, or several at once, which have no stamp of their own."""
         message = handed_on[0] if len(handed_on) == 1 else handed_on
         # In simulation /clock waited in the same queue: on that time the message comes now.
-        waited_ns = 0 if self._simulated else noted_wait_ns()
-        came_ns = self._now_ns() - waited_ns
-        received_ns = self._ros_now_ns() - waited_ns
+        waited_ns = 0 if self._clocks.simulated else noted_wait_ns()
+        came_ns, received_ns = self._clocks.came(waited_ns)
         stamp_ns = received_ns if self._by_arrival else _stamp_ns(message)
         if stamp_ns is None and self._headerless:
             stamp_ns = received_ns
@@ -266,7 +257,7 @@ class DropoutTolerantSynchronizer:
             self._collect(self._sync.add(index, received))
 
     def _on_timer(self) -> None:
-        now_ns = self._now_ns()
+        now_ns = self._clocks.steady.now_ns()
         with self._lock:
             if self._closed:
                 return
@@ -282,7 +273,7 @@ class DropoutTolerantSynchronizer:
     def _on_jump(self) -> None:
         """Time went back, or is another clock's from here: nothing of before belongs to what comes."""
         with self._lock:
-            self._hand_on(self._now_ns())
+            self._hand_on(self._clocks.steady.now_ns())
             if not self._sync.just_went_back:
                 self._sync.reset()
         self._send()

@@ -13,8 +13,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.types import SensorState
-from sentryfuse_ros.drawing import figure, limit, sensor_table, share, used, without_nan
+from sentryfuse_ros.drawing import figure, limit, sensor_table, share, used
 from sentryfuse_ros.node_state import PARTS, Latency, Snapshot
 
 __all__ = ["as_json", "line", "render", "waiting"]
@@ -91,7 +92,7 @@ def as_json(shown: Snapshot) -> str:
         }
         for item in status.sensors
     ]
-    return json.dumps(without_nan(told), indent=2)
+    return json.dumps(json_value(told), indent=2)
 
 
 def _headline(shown: Snapshot) -> RenderableType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+# Where real data lies, if it does: most tests make their own.
+SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[2] / "shared"))
 # KITTI's left colour camera and Velodyne without any tilt: camera axes are right, down, forward.
 P2 = (700.0, 0.0, 600.0, 42.0, 0.0, 700.0, 180.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 VELO_TO_CAM = ((0.0, -1.0, 0.0, 0.0), (0.0, 0.0, -1.0, -0.08), (1.0, 0.0, 0.0, -0.27))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -30,6 +32,9 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.pruning.part_gate import Cell, Worths
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import Modality, ModalitySet
+
+_ABSENT = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+needs_onnx = pytest.mark.skipif(bool(_ABSENT), reason="needs onnx, onnxscript and onnxruntime")
 
 TINY = ModelShape(
     dim=16,

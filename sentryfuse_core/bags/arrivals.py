@@ -7,10 +7,15 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from sentryfuse_core import convert
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
+from sentryfuse_core.bags.topics import Selection
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
 from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.preprocess.fit import FitCheck
 
 __all__ = ["Arrival", "arrivals"]
 
@@ -36,6 +41,25 @@ class Arrival(NamedTuple):
                 arrival_ns=self.at_ns,
                 received_ns=self.at_ns,
             )
+
+    def tell(
+        self, selection: Selection, ingest: Ingest, preprocessor: Preprocessor, fit: FitCheck
+    ) -> str | None:
+        """Hand over odometry, CameraInfo and AudioInfo; what cannot be used is said, and changes nothing."""
+        try:
+            if self.type_name == convert.ODOMETRY_TYPE:
+                ingest.odometry(self.message)
+                return None
+            for name in selection.told_by(self.topic):
+                if self.type_name == convert.AUDIO_INFO_TYPE:
+                    ingest.audio_info(self.message, name)
+                    continue
+                intrinsics = convert.camera_info(self.message, rectified=name in selection.rectified)
+                fit.set_intrinsics(intrinsics, frame_id=self.message.header.frame_id, name=name)
+                preprocessor.set_intrinsics(intrinsics, name)
+        except InvalidMessageError as error:
+            return f"{self.type_name.rpartition('/')[2]} not used: {error}"
+        return None
 
 
 def arrivals(

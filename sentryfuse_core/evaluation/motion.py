@@ -15,7 +15,7 @@ import numpy as np
 from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.evaluation.matching import TP_DISTANCE_M
-from sentryfuse_core.evaluation.tracks import TrackFrame
+from sentryfuse_core.evaluation.tracks import TrackFrame, assigned
 
 __all__ = [
     "SIMILAR_M",
@@ -99,16 +99,11 @@ def similarity(truth: Crowd, found: Crowd) -> Floats:
 def pairs(moment: Moment) -> tuple[Ints, Ints]:
     """Rows `[P]` of objects and of tracks that belong together."""
     alike = similarity(moment.truth, moment.found)
-    if not alike.size:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    import lap
-
     near = alike >= 1.0 - TP_DISTANCE_M / SIMILAR_M
     # More pairs come before nearer ones.
-    _, columns, _ = lap.lapjv(np.where(near, -float(len(alike) + 1) - alike, 0.0), extend_cost=True)
-    rows = np.flatnonzero(columns >= 0)
-    paired = near[rows, columns[rows]]
-    return rows[paired], columns[rows][paired]
+    rows, columns = assigned(np.where(near, len(alike) + 1 + alike, 0.0))
+    paired = near[rows, columns]
+    return rows[paired], columns[paired]
 
 
 def track_frames(moments: Sequence[Moment]) -> list[TrackFrame]:

@@ -16,7 +16,7 @@ import numpy as np
 from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.errors import EvaluationError
 
-__all__ = ["TrackFrame", "TrackScores", "score_tracks", "switches_by_frame"]
+__all__ = ["TrackFrame", "TrackScores", "assigned", "score_tracks", "switches_by_frame"]
 
 _ALPHAS = np.arange(0.05, 0.99, 0.05)  # similarities that HOTA is the mean over
 _LEAST = 0.5  # similarity of a pair to CLEAR MOT and IDF1
@@ -107,7 +107,7 @@ def _numbers(ids: Sequence[Ints]) -> tuple[int, list[Ints]]:
     return len(unique), list(np.split(flat, ends[:-1])) if ids else []
 
 
-def _assign(gain: Floats) -> tuple[Ints, Ints]:
+def assigned(gain: Floats) -> tuple[Ints, Ints]:
     """Rows and columns of the pairs with the largest sum of gains."""
     import lap
 
@@ -132,7 +132,7 @@ def _hota(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints) ->
     hits = np.zeros(len(_ALPHAS))
     for frame in frames:
         gain = alignment[frame.truth[:, None], frame.found[None, :]] * frame.similarity
-        rows, columns = _assign(gain)
+        rows, columns = assigned(gain)
         right = frame.similarity[rows, columns] >= _ALPHAS[:, None] - _EPS
         hits += right.sum(1)
         pairs[:, frame.truth[rows], frame.found[columns]] += right
@@ -151,7 +151,7 @@ def _clear(frames: Sequence[TrackFrame], truth_ids: int) -> tuple[int, int, int,
     for frame in frames:
         continued = frame.found[None, :] == before[frame.truth][:, None]
         gain = np.where(frame.similarity < _LEAST - _EPS, 0.0, _CONTINUED * continued + frame.similarity)
-        rows, columns = _assign(gain)
+        rows, columns = assigned(gain)
         paired = gain[rows, columns] > _EPS
         truth, found = frame.truth[rows[paired]], frame.found[columns[paired]]
         switched.append(int(((last[truth] >= 0) & (last[truth] != found)).sum()))
@@ -169,5 +169,5 @@ def _idf1(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints) ->
     for frame in frames:
         rows, columns = np.nonzero(frame.similarity >= _LEAST)
         together[frame.truth[rows], frame.found[columns]] += 1
-    best = _assign(together)
+    best = assigned(together)
     return float(2 * together[best].sum() / max(1, truth_count.sum() + found_count.sum()))

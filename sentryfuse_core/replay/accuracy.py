@@ -10,7 +10,8 @@ import numpy as np
 
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, evaluate_detections
-from sentryfuse_core.replay.records import SetRecord, rounded
+from sentryfuse_core.json_values import json_value
+from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import NEAR_NS, Truth
 from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Detection, ModalitySet
@@ -38,7 +39,7 @@ def accuracy(
         found = _evaluated([record for record, _ in chosen], truth)
         if found is None:
             return None
-        plain: dict[str, Any] = rounded(found.to_mapping(), _DIGITS)
+        plain: dict[str, Any] = json_value(found.to_mapping(), _DIGITS)
         if clean is not None:
             before = _evaluated([twin for _, twin in chosen if twin is not None], truth)
             plain["clean_map"] = None if before is None else round(before.map, _DIGITS)

@@ -21,7 +21,7 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.preprocess.placing import parameter_pose
 from sentryfuse_core.replay.records import SetRecord
-from sentryfuse_core.replay.report_data import CLASS_COLOURS, ReportFrame, box_corners
+from sentryfuse_core.replay.report_data import BOX_EDGES, CLASS_COLOURS, ReportFrame, box_corners
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import (
     CompressedFrame,
@@ -48,7 +48,6 @@ _STEADY_SETS = 3  # so many sets of the same sensors are no passing gap
 _DASH_PX = 6
 _MAX_DASHED_PX = 2000
 _NEAR_M = 0.3  # boxes are cut at this distance before the lens
-_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 Pixel: TypeAlias = tuple[int, int]
 COLOURS = tuple(tuple(bytes.fromhex(colour[1:])) for colour in CLASS_COLOURS)  # by class, RGB 0..255
 
@@ -199,7 +198,7 @@ def _draw(
     in_camera = (box_corners(detection) - np.asarray(pose.translation)) @ pose_rotation(pose)
     scale = picture.shape[1] / intrinsics.width
     colour = (255, 255, 255) if dashed else COLOURS[detection.class_id % len(COLOURS)]
-    for first, second in _EDGES:
+    for first, second in BOX_EDGES:
         ends = _clipped(in_camera[first], in_camera[second])
         if ends is None:
             continue

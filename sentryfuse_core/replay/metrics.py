@@ -10,7 +10,8 @@ from typing import Any
 
 from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.replay.records import SetRecord, rounded
+from sentryfuse_core.json_values import json_value
+from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import Truth, matched
 from sentryfuse_core.types import Modality, ModalitySet, SensorReport, Transition
 
@@ -54,7 +55,7 @@ def totals(
         "recall_4m": {} if truth is None else _recall(records, truth),
         "longest_gap_between_sets_s": round(max((0, *gaps_ns)) / NS_PER_S, 6),
         "latency_ms": {
-            stage: rounded(percentiles(values_ms), 3)
+            stage: json_value(percentiles(values_ms), 3)
             for stage, values_ms in {**stages, "step": steps_ms}.items()
         },
     }

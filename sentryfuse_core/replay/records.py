@@ -17,6 +17,7 @@ from sentryfuse_core.account.latency import STAGES
 from sentryfuse_core.account.messages import Fields
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.surroundings import stretches
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Detection, ModalitySet, SensorState
@@ -27,7 +28,6 @@ __all__ = [
     "from_messages",
     "json_line",
     "read_results",
-    "rounded",
 ]
 
 # A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
@@ -101,7 +101,7 @@ def json_line(record: SetRecord) -> str:
             plain |= {"mask": record.used.bits, "used": list(record.sensors)}
         elif name == "detections":  # mm and a thousandth of a score are more than a detection is good for
             plain[name] = [
-                rounded(vars(item), 3) | {"support": item.support.bits} for item in record.detections
+                json_value(vars(item), 3) | {"support": item.support.bits} for item in record.detections
             ]
         elif name == "tracks":
             if record.tracks is not None:
@@ -110,17 +110,8 @@ def json_line(record: SetRecord) -> str:
         elif name == "states":
             plain[name] = {sensor: state.name for sensor, state in record.states.items()}
         elif name not in ("sensors", "over_ground", "latency_ms"):
-            plain[name] = rounded(value, 6)
+            plain[name] = json_value(value, 6)
     return json.dumps(plain, allow_nan=False)
-
-
-def rounded(value: Any, digits: int) -> Any:
-    """The value with every float in it rounded; None for NaN, which JSON does not have."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, digits)
-    if isinstance(value, Mapping):
-        return {name: rounded(inner, digits) for name, inner in value.items()}
-    return value
 
 
 def _plain_tracks(tracks: Sequence[Track]) -> Iterator[dict[str, Any]]:
@@ -132,7 +123,7 @@ def _plain_tracks(tracks: Sequence[Track]) -> Iterator[dict[str, Any]]:
     for track, spread_m in zip(tracks, unsure_m, strict=True):
         own = {name: value for name, value in vars(track).items() if name not in ("covariance", "trail")}
         own |= {"state": track.state.name, "seen_by": track.seen_by.bits, "unsure_m": spread_m}
-        yield {name: rounded(value, 3) for name, value in own.items()}
+        yield json_value(own, 3)
 
 
 def from_messages(

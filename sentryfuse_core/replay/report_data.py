@@ -16,7 +16,7 @@ from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.track import Track
 from sentryfuse_core.types import Detection, Modality
 
-__all__ = ["CLASS_COLOURS", "ReportData", "ReportFrame", "box_corners"]
+__all__ = ["BOX_EDGES", "CLASS_COLOURS", "ReportData", "ReportFrame", "box_corners"]
 
 CLASS_COLOURS = ("#1a73d9", "#e65926", "#33a64d", "#994dbf")  # in pictures, plots and the viewer
 
@@ -49,6 +49,10 @@ class ReportData:
     faults: tuple[Event, ...] = ()  # what was injected
     verdicts: tuple[Verdict, ...] = ()  # on the pass criteria
     notes: tuple[str, ...] = ()
+
+
+# Between the corners that `box_corners` gives.
+BOX_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 
 
 def box_corners(detection: Detection | Track) -> NDArray[np.float64]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sentryfuse_core import convert
 from sentryfuse_core.account.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
 from sentryfuse_core.bags.poses import BagTransforms, pose_facts, pose_notes
@@ -25,7 +24,7 @@ from sentryfuse_core.bags.topics import Selection, encodings, select
 from sentryfuse_core.bags.undecoded import Undecoded
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, ManualClock
 from sentryfuse_core.config import Config
-from sentryfuse_core.errors import BagError, InvalidMessageError
+from sentryfuse_core.errors import BagError
 from sentryfuse_core.faults import stamps
 from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.scenario import Scenario
@@ -290,21 +289,10 @@ class _Run:
 
     def _info(self, arrival: Arrival) -> None:
         """Take over what is told about a sensor; what cannot be used is noted once."""
-        try:
-            if arrival.type_name == convert.ODOMETRY_TYPE:
-                self._pipeline.ingest.odometry(arrival.message)
-                return
-            for name in self._selection.told_by(arrival.topic):
-                if arrival.type_name == convert.AUDIO_INFO_TYPE:
-                    self._pipeline.ingest.audio_info(arrival.message, name)
-                    continue
-                intrinsics = convert.camera_info(arrival.message, rectified=name in self._selection.rectified)
-                self._fit.set_intrinsics(intrinsics, frame_id=arrival.message.header.frame_id, name=name)
-                self._pipeline.preprocessor.set_intrinsics(intrinsics, name)
-        except InvalidMessageError as error:
-            note = f"{arrival.type_name.rpartition('/')[2]} not used: {error}"
-            if note not in self._notes:
-                self._notes.append(note)
+        pipeline = self._pipeline
+        note = arrival.tell(self._selection, pipeline.ingest, pipeline.preprocessor, self._fit)
+        if note is not None and note not in self._notes:
+            self._notes.append(note)
 
     def unusable(self) -> BagError | None:
         """A recording whose sensors all spoke in vain: not one set has data of any of them."""

@@ -11,8 +11,9 @@ import numpy as np
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.evaluation.motion import Crowd, Moment, score_motion, track_frames
 from sentryfuse_core.evaluation.tracks import score_tracks, switches_by_frame
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.replay.labels import TrueBox
-from sentryfuse_core.replay.records import SetRecord, rounded
+from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import Truth, in_region
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Detection
@@ -97,7 +98,7 @@ def _part(scored: Sequence[_Scored]) -> dict[str, Any]:
         "mave_m_s": motion.mave_m_s,
         "sets": len(scored),
     }
-    return {name: rounded(value, _DIGITS) for name, value in plain.items()}
+    return {name: json_value(value, _DIGITS) for name, value in plain.items()}
 
 
 def _beside(records: Sequence[SetRecord], truth: Truth) -> list[_Scored]:

@@ -16,6 +16,7 @@ import bags
 import pytest
 import signalled
 import yaml
+from driving_trees import SHARED
 
 from sentryfuse_core import __version__
 from sentryfuse_core.bags.readers import BagReader
@@ -25,7 +26,6 @@ from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.types import Modality
 
 ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", ROOT.parent / "shared"))
 BAGS = SHARED / "data" / "bags"
 CAMERA, LIDAR, IMU, AUDIO = Modality
 RERUN = shutil.which("rerun") or shutil.which("rerun", path=str(Path(sys.executable).parent))

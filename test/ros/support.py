@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from bags import TOPICS
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
@@ -39,12 +40,6 @@ from sentryfuse_ros.spin import make_executor
 S = 1_000_000_000
 # For whatever is sure to happen: it costs nothing when it does, and others may keep the cores busy.
 WITHIN_S = 240.0
-TOPICS = {
-    Modality.CAMERA: "/camera/image/compressed",
-    Modality.LIDAR: "/lidar/points",
-    Modality.IMU: "/imu/data",
-    Modality.AUDIO: "/audio",
-}
 PARAMETERS = {
     "camera.transport": "compressed",
     "model.device": "cpu",
@@ -52,10 +47,7 @@ PARAMETERS = {
     "health.relapse_s": 0.0,  # one test's fault must not lengthen the next one's recovery
     # A publisher in Python stutters: at the default 50 ms the IMU is lost about once in 20 s here,
     # rightly so. That is not what is under test.
-    "health.timeout_floor_camera_s": 0.5,
-    "health.timeout_floor_lidar_s": 0.5,
-    "health.timeout_floor_imu_s": 0.5,
-    "health.timeout_floor_audio_s": 0.5,
+    **{f"health.timeout_floor_{kind.value}_s": 0.5 for kind in Modality},
     "health.rate_warn": 0.2,
     "health.rate_error": 0.1,
     # Nor how warm the machine is that tests run on, and what it draws.

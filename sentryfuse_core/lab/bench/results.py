@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.machine.processor import processor
 from sentryfuse_core.replay.manifest import machine, source_commit, versions
 from sentryfuse_core.whole_files import written_whole
@@ -67,11 +68,7 @@ class Figure:
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON, which has no NaN."""
-        values = {
-            key: None if isinstance(value, float) and math.isnan(value) else value
-            for key, value in asdict(self).items()
-        }
-        return {**values, "notes": list(self.notes), "met": self.met}
+        return {**json_value(asdict(self)), "met": self.met}
 
 
 def at_most(

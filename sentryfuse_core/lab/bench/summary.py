@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.lab.bench.ablations import Ablation, ablations
 from sentryfuse_core.lab.bench.compare import CellResult, Loss, Versus, judge_cells, lost_cells, mean_of
 from sentryfuse_core.lab.bench.intervals import Interval
@@ -137,8 +138,6 @@ def _method(result: CellResult, method: str) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Numbers with four digits behind the point, None for NaN; what holds numbers as a mapping."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 4)
     if isinstance(value, Interval):
         found = {key: _plain(item) for key, item in vars(value).items()}
         found["n"] = found.pop("runs")
@@ -146,4 +145,4 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Versus | dict):
         items = value if isinstance(value, dict) else vars(value)
         return {key: _plain(item) for key, item in items.items()}
-    return value
+    return json_value(value, 4)

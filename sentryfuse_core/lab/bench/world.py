@@ -22,6 +22,7 @@ from sentryfuse_core.lab.bench.contest import Trained
 from sentryfuse_core.lab.bench.world_frames import Frames, encode_frames
 from sentryfuse_core.lab.bench.world_net import TrunkAndHead, maps_of
 from sentryfuse_core.lab.rivals.rule import Calibration
+from sentryfuse_core.lab.rivals.scores import taylor
 from sentryfuse_core.lab.training.batches import Batch, Batches
 from sentryfuse_core.lab.training.data import held_out, make_batch
 from sentryfuse_core.lab.training.detection import DetectionStage, DetectionTask
@@ -34,7 +35,6 @@ from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.pruning.allocate import uniform_widths
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
 from sentryfuse_core.pruning.gate import Present, subsets
-from sentryfuse_core.pruning.saliency import gate_gradients
 from sentryfuse_core.types import Modality
 
 __all__ = ["WorldContest", "WorldRecipe", "render_splits"]
@@ -177,16 +177,7 @@ class WorldContest:
 
     def saliency(self, network: nn.Module) -> dict[Present, dict[str, Tensor]]:
         """T_u(m): the mean over the probe of g_u^2 for every set of sensors: {layer: [units]}."""
-        found = {}
-        for present in self.sets:
-            inputs = self.probe.only(present)
-
-            def losses(inputs: Mapping[str, Tensor] = inputs) -> Tensor:
-                return self.task.losses(network(inputs), self.probe.index)
-
-            gradients = gate_gradients(network, losses, samples=len(self.probe))
-            found[present] = {name: (gradient**2).mean(dim=0) for name, gradient in gradients.items()}
-        return found
+        return {present: taylor(network, part) for present, part in self.calibration().items()}
 
     def teacher(self, network: nn.Module) -> tuple[Tensor, float]:
         """Heat map logits [n, classes, 32, 32] of all training frames with all sensors, and their MACs."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.commands.options import config_from
 from sentryfuse_core.errors import BagError, CheckpointError, ConfigError, DatasetError
@@ -26,7 +22,7 @@ from sentryfuse_core.lab.adapting.rehearsal import rehearsing, world_batches
 from sentryfuse_core.lab.adapting.teachers import TEACHERS, teachers_of
 from sentryfuse_core.lab.adapting.witness import open_witness, parse_classes, witnessed
 from sentryfuse_core.lab.commands.adapt_report import print_report, report_of
-from sentryfuse_core.lab.commands.data_sets import open_data, words_of
+from sentryfuse_core.lab.commands.data_sets import open_data, passing_bar, words_of
 from sentryfuse_core.lab.commands.detector_run import BATCH, described, given_options, start_of, train
 from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.lab.training.curriculum import Curriculum
@@ -95,7 +91,7 @@ def adapt(args: argparse.Namespace) -> bool:
 
 def _course(args: argparse.Namespace, found: DrivingSet, bank: Bank) -> Course:
     names = TEACHERS if args.teacher == "auto" else (args.teacher,)
-    with _bar("watching the recordings", sum(drive.length for drive in found.drives)) as advance:
+    with passing_bar("watching the recordings", sum(drive.length for drive in found.drives)) as advance:
         course = make_course(found, teachers_of(bank, names), on_frame=advance, also=_second(args))
     for name, share in course.confirmed.items():
         chosen = "; it teaches" if name == course.teacher else ""
@@ -115,7 +111,7 @@ def _load(args: argparse.Namespace, course: Course, start: Checkpoint, folder: P
     """Frames with their lessons, kept in the state's folder, so that --resume reads them at once."""
     cache = FrameCache(folder / "frames", options=f"{start.identity} {_made_with(args, course)}")
     total = sum(drive.length for drive in course.lessons.drives)
-    with _bar("reading frames", total) as advance:
+    with passing_bar("reading frames", total) as advance:
         return load_data(course.lessons, cache, share=args.keep_back, on_frame=advance)
 
 
@@ -126,13 +122,6 @@ def _made_with(args: argparse.Namespace, course: Course) -> str:
     if args.detector is not None:
         made_with += f" {file_sha256(args.detector)} {args.detector_classes}"
     return made_with
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield partial(bar.advance, bar.add_task(what, total=total))
 
 
 def _print_lessons(data: DrivingData) -> None:

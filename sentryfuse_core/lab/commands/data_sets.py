@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.options import check_numbers, check_unheeded, config_from, options_given
@@ -16,7 +22,7 @@ from sentryfuse_core.lab.datasets.vocabulary import LABELS, NONE, Vocabulary, pa
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["classes_of", "open_data", "span_of", "words_of"]
+__all__ = ["classes_of", "open_data", "passing_bar", "span_of", "words_of"]
 
 _OF_BAGS = ("labels", "params", "node", "set", "topic")
 
@@ -89,3 +95,11 @@ def span_of(text: str | None) -> Span | None:
             f"--only-frames {text!r:.40}: give the first and the last, counted from 0, e.g. 28-39"
         )
     return int(first), int(last)
+
+
+@contextmanager
+def passing_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error that is gone at the end; what is given moves it on by one."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield partial(bar.advance, bar.add_task(what, total=total))

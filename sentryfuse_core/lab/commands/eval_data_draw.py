@@ -16,13 +16,13 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import Key, truth_of
 from sentryfuse_core.lab.training.told import TOLD
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.replay.report_data import BOX_EDGES, box_corners
+from sentryfuse_core.types import Detection, ModalitySet
 
 __all__ = ["Drawings"]
 
 _COLOURS = ("#ff5964", "#3bceac", "#b388eb", "#ffb400")  # by class; of more classes they come again
 _TRUE = "#f5f749"
-_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 _NEAREST_M = 0.5  # ahead of the camera; what is nearer has no place in the image
 _MOST_POINTS = 20_000
 
@@ -64,7 +64,7 @@ class Drawings:
         for colour, box in self._coloured(boxes, truth):
             pixels = _pixels(_corners(box), position[0].numpy())
             if pixels is not None:
-                for edge in _EDGES:
+                for edge in BOX_EDGES:
                     axis.plot(*pixels[list(edge)].T, color=colour, linewidth=0.8)
         axis.set_xlim(0, GEOMETRY.image_width)
         axis.set_ylim(GEOMETRY.image_height, 0)
@@ -95,12 +95,8 @@ class Drawings:
 
 
 def _corners(box: Floats) -> Floats:
-    """Of a box [7] the corners [8, 3]: around the bottom, then around the top."""
-    x, y, z, length, width, height, yaw = box
-    around = 0.5 * np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)]) * (length, width)
-    turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
-    ground = around @ turn + (x, y)
-    return np.concatenate([np.c_[ground, np.full(4, z + side * height / 2)] for side in (-1, 1)])
+    """Of a box [7], see `box_corners`."""
+    return box_corners(Detection("", 0, 1.0, *box.tolist()))
 
 
 def _pixels(corners: Floats, position: Floats) -> Floats | None:

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure as Picture
 from rich.table import Table
 
 from sentryfuse_core.boxes import FrameBoxes
-from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.evaluation.matching import DISTANCES_M
 from sentryfuse_core.evaluation.metrics import DetectionMetrics
 from sentryfuse_core.faults.severities import SEVERITY_NAMES
@@ -32,7 +31,7 @@ from sentryfuse_core.lab.commands.eval_policy_report import (
     plain_policies,
     policies_table,
 )
-from sentryfuse_core.lab.commands.eval_report import rounded, table
+from sentryfuse_core.lab.commands.eval_report import rounded, table, wide_terminal
 from sentryfuse_core.lab.training.data_scores import DataScores, Frames
 from sentryfuse_core.lab.training.detections import Key
 from sentryfuse_core.lab.training.told import TOLD
@@ -40,7 +39,6 @@ from sentryfuse_core.types import ModalitySet
 
 __all__ = ["DataStudy", "print_data", "write_data"]
 
-_WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 _ROW_INCHES, _COLUMN_INCHES = 0.26, 0.62
 
 
@@ -77,7 +75,7 @@ def _false(found: FrameBoxes, truth: FrameBoxes) -> int:
 
 def print_data(study: DataStudy) -> None:
     """The tables, then the figures they add up to."""
-    console = Terminal(width=max(Terminal().width, _WIDTH))
+    console = wide_terminal()
     console.print(_told(study))
     if study.scores is not None:
         console.print(_scores(study, study.scores))

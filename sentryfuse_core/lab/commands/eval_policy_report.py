@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.table import Table
 
-from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.faults.severities import SEVERITY_NAMES
 from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.lab.bench.results import Figure, text_table, write
@@ -21,7 +20,7 @@ from sentryfuse_core.lab.commands.eval_policy_figures import (
     policy_figures,
 )
 from sentryfuse_core.lab.commands.eval_policy_plot import policies_figure
-from sentryfuse_core.lab.commands.eval_report import rounded, table
+from sentryfuse_core.lab.commands.eval_report import rounded, table, wide_terminal
 from sentryfuse_core.lab.scoring.resample import Interval
 from sentryfuse_core.lab.training.foretold import Narrowing, rank_agreement
 from sentryfuse_core.lab.training.policies import ORACLE
@@ -35,12 +34,10 @@ __all__ = [
     "write_policies",
 ]
 
-_WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
-
 
 def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy, parts: Sequence[Narrowing]) -> None:
     """A table of policies for each kind of frames, one of faults, one of parts, and what was aimed at."""
-    console = Terminal(width=max(Terminal().width, _WIDTH))
+    console = wide_terminal()
     for study in studies:
         console.print(policies_table(study))
     console.print(faults_table(faults))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.box import SIMPLE
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.evaluation.matching import DISTANCES_M
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.lab.bench.results import Figure, text_table, write
 from sentryfuse_core.lab.commands.eval_plot import dropout_figure
@@ -21,16 +23,15 @@ from sentryfuse_core.lab.scoring.conditions import DAY_ABOVE, NIGHT_BELOW, ROUGH
 from sentryfuse_core.lab.training.support import LEAST_SCORE
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["print_report", "rounded", "table", "write_report"]
+__all__ = ["print_report", "rounded", "table", "wide_terminal", "write_report"]
 
-_WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 _FEW = 100  # frames: with other worlds their figures move by points
 _DIGITS = 5  # after the point, in eval.json
 
 
 def print_report(study: Study) -> None:
     """Tables for every level, then the figures they add up to."""
-    console = Terminal(width=max(Terminal().width, _WIDTH))
+    console = wide_terminal()
     levels = sorted({level for _, level in study.cells})
     for level in levels:
         console.print(_cells_table(study, level))
@@ -70,6 +71,11 @@ def print_report(study: Study) -> None:
         print(f"note: {note}")
 
 
+def wide_terminal(columns: int = 126) -> Terminal:
+    """Of so many columns at least: a table that is cut off helps nobody in a log file."""
+    return Terminal(width=max(Terminal().width, columns))
+
+
 def _cautions(study: Study) -> list[str]:
     """What is too few to rely on."""
     scored, fitted = study.frames
@@ -97,7 +103,7 @@ def _cells_table(study: Study, level: int) -> Table:
         if cell.level != level:
             continue
         found = cell.metrics
-        by_distance = [_mean(own[metres] for own in found.ap.values()) for metres in DISTANCES_M]
+        by_distance = [fmean(own[metres] for own in found.ap.values()) for metres in DISTANCES_M]
         rows.append(
             (
                 cell.name,
@@ -121,7 +127,7 @@ def _labels_table(study: Study, levels: Sequence[int]) -> Table:
         cell = study.cells.get((name, level))
         if cell is None:
             return "-"
-        return " / ".join(_percent(_mean(own.values())) for own in cell.metrics.ap.values())
+        return " / ".join(_percent(fmean(own.values())) for own in cell.metrics.ap.values())
 
     labels = next(iter(study.cells.values())).metrics.ap
     names = dict.fromkeys(name for name, _ in study.cells)
@@ -192,14 +198,8 @@ def write_report(folder: Path, study: Study, *, command: str, config: Mapping[st
 
 
 def rounded(value: Any) -> Any:
-    """The same with short numbers; JSON has no NaN: null where nothing was measured."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, _DIGITS)
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    return value
+    """The same with short numbers; null where nothing was measured."""
+    return json_value(value, _DIGITS)
 
 
 def _share(what: str, value: float) -> Figure:
@@ -208,8 +208,3 @@ def _share(what: str, value: float) -> Figure:
 
 def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = list(values)
-    return sum(known) / len(known)

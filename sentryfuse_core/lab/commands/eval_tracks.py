@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
-from sentryfuse_core.lab.commands.eval_report import rounded, table
+from sentryfuse_core.lab.commands.eval_report import rounded, table, wide_terminal
 from sentryfuse_core.lab.scoring.track_drives import FIRST_SCORED, RATE_HZ, TrackDrive, make_drive
 from sentryfuse_core.lab.scoring.track_runs import (
     ALL,
@@ -27,7 +27,6 @@ __all__ = ["SECONDS", "figures", "judge_tracks", "run_tracks"]
 
 SECONDS = 30.0  # a drive: the lidar is gone from 10 to 20 s
 _SEEDS = 2**20  # drives of one --seed
-_WIDTH = 156  # columns at least: a table that is cut off helps nobody in a log file
 
 
 def run_tracks(
@@ -113,9 +112,7 @@ def print_runs(runs: Sequence[RunScores], labels: Sequence[str]) -> None:
         f"per cent; velocity errors in m/s, by class: {' / '.join(labels)}; straight: headings within 15 "
         "degrees; false boxes: of the detections alone, at the recall of the tracks"
     )
-    console = Terminal()
-    console = Terminal(width=max(console.width, _WIDTH))
-    console.print(
+    wide_terminal(156).print(
         table(
             "tracks on held-out drives",
             (*columns, "phantoms", "false boxes", "kept"),

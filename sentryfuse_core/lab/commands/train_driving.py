@@ -10,11 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from sentryfuse_core.commands.options import config_from
-from sentryfuse_core.lab.commands.data_sets import classes_of, open_data, span_of, words_of
+from sentryfuse_core.lab.commands.data_sets import classes_of, open_data, passing_bar, span_of, words_of
 from sentryfuse_core.lab.commands.detector_run import BATCH, FEWEST, finish, options_of, start_of, train
 from sentryfuse_core.lab.datasets.driving import VAL_SHARE, Drive, DrivingSet, Span, only_frames
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
@@ -132,10 +129,8 @@ def _made_with(args: argparse.Namespace) -> str:
 
 
 def _load(found: DrivingSet, cache: FrameCache) -> DrivingData:
-    columns = (TextColumn("reading frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=sum(drive.length for drive in found.drives))
-        return load_data(found, cache, on_frame=lambda: bar.advance(task))
+    with passing_bar("reading frames", sum(drive.length for drive in found.drives)) as advance:
+        return load_data(found, cache, on_frame=advance)
 
 
 def _print_data(found: DrivingSet, data: DrivingData) -> None:

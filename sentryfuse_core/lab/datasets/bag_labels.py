@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from sentryfuse_core import convert
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
 from sentryfuse_core.bags.poses import BagTransforms, pose_notes
 from sentryfuse_core.bags.readers import BagReader, bag_files, is_recording
@@ -16,7 +15,7 @@ from sentryfuse_core.bags.topics import Selection, encodings, select
 from sentryfuse_core.bags.undecoded import Undecoded
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.errors import DatasetError, InvalidMessageError
+from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
 from sentryfuse_core.lab.datasets.told import check_told
@@ -165,19 +164,9 @@ class _Robot:
         if arrival.sensor is not None:
             arrival.hand_to(self.ingest)
             return
-        try:
-            if arrival.type_name == convert.ODOMETRY_TYPE:
-                self.ingest.odometry(arrival.message)
-            for name in selection.told_by(arrival.topic):
-                if arrival.type_name == convert.AUDIO_INFO_TYPE:
-                    self.ingest.audio_info(arrival.message, name)
-                    continue
-                intrinsics = convert.camera_info(arrival.message, rectified=name in selection.rectified)
-                self.fit.set_intrinsics(intrinsics, frame_id=arrival.message.header.frame_id, name=name)
-                self.preprocessor.set_intrinsics(intrinsics, name)
-        except InvalidMessageError as error:  # the robot goes on with the intrinsics it has
-            note = f"{arrival.type_name.rpartition('/')[2]} not used: {error}"
-            self.notes += [note] if note not in self.notes else []
+        note = arrival.tell(selection, self.ingest, self.preprocessor, self.fit)
+        if note is not None and note not in self.notes:
+            self.notes.append(note)
 
     def prepare(self, synced: SyncedSet) -> Prepared:
         """The inputs of a set, of the sensors that are trusted."""

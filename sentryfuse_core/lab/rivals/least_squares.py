@@ -7,7 +7,7 @@ reconstruction is that of He et al. (arXiv 1707.06168, Eq. 1 and Sec. 3.2: least
 asymmetric over layers) and Kwon et al. (arXiv 2204.09656, Sec. 4.3), with full matrices.
 
 Memory: unlike slices of one set of weights, each mask and ratio needs its own copy of every outgoing matrix
-and bias, 4 (rows kept * D + D) bytes a layer; `copied_bytes` counts them.
+and bias, 4 (rows kept * D + D) bytes a layer.
 """
 
 from __future__ import annotations

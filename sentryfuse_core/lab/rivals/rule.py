@@ -23,7 +23,6 @@ __all__ = [
     "Pruned",
     "Rule",
     "Scores",
-    "copied_bytes",
     "factor_gradients",
     "set_outgoing",
 ]
@@ -164,13 +163,3 @@ def set_outgoing(layer: Prunable, weight: Tensor, bias: Tensor) -> None:
         for old, new in ((old_weight, weight), (old_bias, bias)):
             if parameter is old:
                 setattr(layer, name, nn.Parameter(new.detach(), requires_grad=False))
-
-
-def copied_bytes(network: nn.Module, small: nn.Module) -> int:
-    """Bytes of the smaller network that are not memory of `network`: what one more plan costs to keep."""
-    shared = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    return sum(
-        parameter.numel() * parameter.element_size()
-        for parameter in small.parameters()
-        if parameter.untyped_storage().data_ptr() not in shared
-    )

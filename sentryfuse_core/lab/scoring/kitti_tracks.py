@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.lab.datasets.kitti_tracking import KittiTruth
-from sentryfuse_core.lab.scoring.overlap import overlaps
+from sentryfuse_core.lab.scoring.overlap import overlaps, paired
 
 __all__ = [
     "LEAST_IOU",
@@ -91,7 +91,7 @@ class SequenceTracks:
         histories: dict[int, list[tuple[int, bool]]] = {}  # of each object: track or -1, ignored
         for true, identities, means, overlap, excused in self._frames:
             kept = means >= threshold
-            rows, columns = _assign(overlap, kept)
+            rows, columns = paired(overlap, (overlap >= LEAST_IOU) & kept)
             names = np.full(len(true.identities), -1)
             names[rows] = identities[columns]
             wrong = kept & ~excused
@@ -132,18 +132,6 @@ def in_regions(pixels: Floats, regions: Floats) -> NDArray[np.bool_]:
 def _excused(true: KittiTruth, made: TrackBoxes) -> NDArray[np.bool_]:
     low = made.pixels[:, 3] - made.pixels[:, 1] <= _LEAST_HEIGHT_PX
     return np.asarray(low | in_regions(made.pixels, true.regions))
-
-
-def _assign(overlap: Floats, kept: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Pairs of boxes that overlap enough, as many as there can be and of those the closest."""
-    from scipy.optimize import linear_sum_assignment
-
-    enough = (overlap >= LEAST_IOU) & kept
-    if not enough.any():
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    rows, columns = linear_sum_assignment(np.where(enough, 1.0 - overlap, 1e6))
-    paired = enough[rows, columns]
-    return rows[paired], columns[paired]
 
 
 def _switches(history: Sequence[tuple[int, bool]]) -> int:

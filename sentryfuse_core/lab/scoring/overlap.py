@@ -6,10 +6,11 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from sentryfuse_core.boxes import Floats
+from sentryfuse_core.boxes import Floats, Ints
 
-__all__ = ["overlaps"]
+__all__ = ["overlaps", "paired"]
 
 
 def overlaps(first: Floats, second: Floats) -> Floats:
@@ -28,6 +29,15 @@ def overlaps(first: Floats, second: Floats) -> Floats:
     shared *= np.maximum(top - bottom, 0.0)
     whole = first[:, 3:6].prod(axis=1)[:, None] + second[:, 3:6].prod(axis=1) - shared
     return np.asarray(shared / whole)
+
+
+def paired(overlap: Floats, enough: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Pairs of boxes that overlap enough, as many as there can be and of those the closest."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(np.where(enough, 1.0 - overlap, 1e6))
+    kept = enough[rows, columns]
+    return rows[kept], columns[kept]
 
 
 def _footprint(box: Floats) -> tuple[tuple[float, float], tuple[float, float], float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
-from sentryfuse_core.lab.scoring.overlap import overlaps
+from sentryfuse_core.lab.scoring.overlap import overlaps, paired
 
 __all__ = ["PlainTracker"]
 
@@ -52,20 +52,16 @@ class PlainTracker:
 
         `tags` [K] are what the caller calls the detections.
         """
-        from scipy.optimize import linear_sum_assignment
-
         for track in self._tracks:
             track.state = _STEP @ track.state
             track.covariance = _STEP @ track.covariance @ _STEP.T + _NOISE
             track.unseen += 1
         placed = np.array([track.placed for track in self._tracks]).reshape(-1, 7)
         overlap = overlaps(placed, found.boxes)
-        enough = overlap >= _LEAST_IOU
-        rows, columns = linear_sum_assignment(np.where(enough, 1.0 - overlap, 1e6))
-        paired = enough[rows, columns]
-        for row, column in zip(rows[paired].tolist(), columns[paired].tolist(), strict=True):
+        rows, columns = paired(overlap, overlap >= _LEAST_IOU)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             self._see(self._tracks[row], found, column, int(tags[column]))
-        for column in np.setdiff1d(np.arange(len(found)), columns[paired]).tolist():
+        for column in np.setdiff1d(np.arange(len(found)), columns).tolist():
             self._tracks.append(self._born(found, column, int(tags[column])))
         told = [track for track in self._tracks if self._told(track)]
         self._tracks = [track for track in self._tracks if track.unseen < _MISSES]

@@ -26,11 +26,10 @@ from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.tracking.tracker import EgoStep
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["FIRST_CHOOSING", "FIRST_SCORED", "RATE_HZ", "TrackDrive", "make_drive"]
+__all__ = ["FIRST_SCORED", "RATE_HZ", "TrackDrive", "make_drive"]
 
 RATE_HZ = 10  # sets a second, the lidar's rate
 FIRST_SCORED = 2**41  # seeds of drives that are scored; training's stay below 2**40
-FIRST_CHOOSING = 2**42  # and of those that anything is chosen on
 _EVERY = STEPS_HZ // RATE_HZ
 _AT_ONCE = 16  # moments that are rendered together
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from networks import assert_close, checkpoint, make_bank, model_input
+from networks import assert_close, checkpoint, make_bank, model_input, needs_onnx
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.clock import ManualClock
@@ -31,8 +31,6 @@ from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.types import Modality, ModalitySet
 
 TOLERANCE = 1e-4  # of logits and metres, float32
-ABSENT = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
-needs_onnx = pytest.mark.skipif(bool(ABSENT), reason="needs onnx, onnxscript and onnxruntime")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from gated import CAMERA, LIDAR, all_plans, gated_bank, measured_input
-from networks import assert_close, model_input
+from networks import assert_close, model_input, needs_onnx
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.runtime import compiled, onnx
@@ -31,8 +30,6 @@ from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output
 from sentryfuse_core.types import ModalitySet, PartLevels, Plan
 
 TOLERANCE = 1e-4  # of logits and metres, float32
-ABSENT = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
-needs_onnx = pytest.mark.skipif(bool(ABSENT), reason="needs onnx, onnxscript and onnxruntime")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.config import ModelConfig
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.lab.bench.intervals import Interval
 from sentryfuse_core.lab.bench.runtime.recording import Heard
 from sentryfuse_core.model.network import SentryFuseNet
@@ -115,5 +115,4 @@ def undisturbed() -> Iterator[None]:
 def interval_mapping(interval: Interval) -> dict[str, Any]:
     """Plain values for JSON, which has no NaN."""
     values = {"median": interval.mean, "low": interval.low, "high": interval.high}
-    found = {name: None if math.isnan(value) else round(value, 4) for name, value in values.items()}
-    return {**found, "n": interval.runs}
+    return {**json_value(values, 4), "n": interval.runs}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gated import CAMERA, LIDAR, gated_bank, measured_input
-from networks import model_input, network
+from networks import checkpoint, model_input, network
 
 from sentryfuse_core.lab.bench.runtime.pace import late_sets
 from sentryfuse_core.lab.bench.runtime.switch import (
@@ -17,15 +17,14 @@ from sentryfuse_core.lab.bench.runtime.switch import (
     look_up_us,
     random_switches,
 )
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    save_checkpoint(tmp_path / "small.safetensors", network(), {"labels": ["car", "pedestrian", "cyclist"]})
-    return tmp_path / "small.safetensors"
+    return checkpoint(tmp_path).path
 
 
 def test_every_step_is_a_switch_when_sub_networks_are_drawn(weights: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import networks
 import pytest
 import torch
 from networks import TINY, labelled, network
@@ -15,7 +16,7 @@ from sentryfuse_core.lab.bench.world import WorldContest, WorldRecipe
 from sentryfuse_core.lab.bench.world_frames import Frames, encode_frames, pack, unpack
 from sentryfuse_core.lab.bench.world_jobs import chosen_methods, run_seed
 from sentryfuse_core.lab.bench.world_net import TrunkAndHead, maps_of
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.model.network import FULL_WIDTH
 from sentryfuse_core.pruning.units import find_units
 from sentryfuse_core.types import Modality
@@ -28,9 +29,7 @@ ALL = frozenset(modality.value for modality in Modality)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_checkpoint(path, network(), {"labels": ["a", "b", "c"]})
-    return load_checkpoint(path)
+    return networks.checkpoint(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import shutil
 import wave
 import zipfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from driving_trees import SHARED
 
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.digits import (
@@ -24,7 +24,6 @@ from sentryfuse_core.lab.datasets.digits import (
     resampled,
 )
 
-SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
 PUBLIC = SHARED / "data" / "digits"
 needs_recordings = pytest.mark.skipif(not PUBLIC.is_dir(), reason="needs the recordings in ../shared/data")
 

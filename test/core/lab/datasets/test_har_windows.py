@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from driving_trees import SHARED
 
 from sentryfuse_core.errors import BagError, DatasetError
 from sentryfuse_core.lab.datasets.har import runs
@@ -20,7 +20,6 @@ from sentryfuse_core.lab.datasets.har_windows import (
     people_of_fold,
 )
 
-SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
 RECORDINGS = SHARED / "data" / "har" / "sp-sw-har.zip"
 needs_recordings = pytest.mark.skipif(
     not RECORDINGS.is_file(), reason="needs the recordings in ../shared/data"

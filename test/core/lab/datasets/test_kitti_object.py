@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ import driving_trees as trees
 import numpy as np
 import pytest
 import torch
+from driving_trees import SHARED
 
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets import kitti_object
@@ -24,7 +24,6 @@ from sentryfuse_core.lab.world.config import CLASSES
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Modality, ModalitySet
 
-SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
 KITTI = SHARED / "data" / "kitti_labelled"
 NAMES = ("000000", "000001", "000002")
 needs_recordings = pytest.mark.skipif(not KITTI.is_dir(), reason="needs the recordings in ../shared/data")

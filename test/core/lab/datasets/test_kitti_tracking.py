@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from driving_trees import SHARED
 
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.kitti_tracking import KittiTruth, detections, sequences, truth
@@ -20,7 +20,6 @@ from sentryfuse_core.lab.scoring.kitti_tracks import (
 )
 from sentryfuse_core.lab.scoring.overlap import overlaps
 
-SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
 KITTI = SHARED / "data" / "kitti_tracking"
 PIXELS = (100.0, 100.0, 200.0, 180.0)
 

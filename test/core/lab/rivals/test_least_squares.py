@@ -6,12 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+from classifiers import copied_bytes
 from networks import Fed
 from torch import nn
 
 from sentryfuse_core.lab.rivals import RULES
 from sentryfuse_core.lab.rivals.least_squares import refit, refitted, ridge_fit
-from sentryfuse_core.lab.rivals.rule import Calibration, Rule, copied_bytes
+from sentryfuse_core.lab.rivals.rule import Calibration, Rule
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.pruning.costs import measure_costs
 

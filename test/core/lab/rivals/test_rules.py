@@ -9,13 +9,14 @@ from itertools import combinations
 
 import pytest
 import torch
+from classifiers import copied_bytes
 from networks import Fed
 from torch import nn
 
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.rivals import RULES
 from sentryfuse_core.lab.rivals.llm_pruner import coupled_saliency
-from sentryfuse_core.lab.rivals.rule import Calibration, copied_bytes
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.lab.rivals.scores import magnitude, michel, taylor, wanda_sp
 from sentryfuse_core.lab.rivals.synflow import synflow
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
@@ -169,7 +170,7 @@ def test_llm_pruner_equals_the_hand_calculation_when_units_are_two() -> None:
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_copied_bytes_counts_only_own_memory_when_units_are_cut_out() -> None:
+def test_sliced_network_copies_only_what_is_cut_out_when_units_are_not_the_first() -> None:
     network = _two()
     assert copied_bytes(network, sliced(network, prefix({"feed": 1}))) == 0
     assert copied_bytes(network, sliced(network, {"feed": [1]})) == 4 * (2 + 1 + 2)

@@ -11,7 +11,7 @@ from networks import make_bank
 
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.motion import Crowd
-from sentryfuse_core.lab.scoring.track_drives import FIRST_CHOOSING, FIRST_SCORED, TrackDrive, make_drive
+from sentryfuse_core.lab.scoring.track_drives import FIRST_SCORED, TrackDrive, make_drive
 from sentryfuse_core.lab.scoring.track_runs import (
     ALL,
     BLACKOUT,
@@ -99,8 +99,8 @@ def test_drives_do_not_share_identities_when_they_are_put_together() -> None:
 
 def test_drive_is_the_same_for_a_seed_and_its_odometry_is_near_the_truth(tmp_path: Path) -> None:
     bank, done = make_bank(tmp_path), []
-    first = make_drive(bank, [ALL, NO_LIDAR], seed=FIRST_CHOOSING, seconds=1.2, on_moments=done.append)
-    again = make_drive(bank, [ALL, NO_LIDAR], seed=FIRST_CHOOSING, seconds=1.2)
+    first = make_drive(bank, [ALL, NO_LIDAR], seed=5, seconds=1.2, on_moments=done.append)
+    again = make_drive(bank, [ALL, NO_LIDAR], seed=5, seconds=1.2)
     assert sum(done) == len(first) == 12
     for mask in (ALL, NO_LIDAR):
         for left, right in zip(first.found[mask], again.found[mask], strict=True):

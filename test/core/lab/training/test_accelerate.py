@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from classifiers import BOTH, STREAMS, batch_of, classifier, costs_of
 from torch import nn
 
 from sentryfuse_core.cli import main
@@ -22,30 +23,19 @@ from sentryfuse_core.lab.training.accelerate import Acceleration, Ranks, ranks
 from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.fit import FitOptions, fit
 from sentryfuse_core.lab.training.stages import Dropout, NestedStage
-from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.pruning.allocate import uniform_widths
-from sentryfuse_core.pruning.costs import measure_costs
-from sentryfuse_core.pruning.gate import subsets
 from sentryfuse_core.pruning.nested_checkpoint import load_nested
 
 ROOT = Path(__file__).resolve().parents[4]
-STREAMS = {"a": Stream(3, 2), "b": Stream(2, 4)}
-SHAPE = ClassifierShape(dim=8, layers=1, heads=2, kv_heads=2, ffn=16, ffn_block=8)
 RATIO = 0.5
 
 
 def network_of() -> nn.Module:
-    torch.manual_seed(0)
-    return make_backbone(SHAPE, STREAMS, 2)
+    return classifier(classes=2, dim=8, heads=2, kv_heads=2, ffn_block=8)
 
 
-COSTS = {
-    present: measure_costs(
-        network_of(), {name: torch.zeros(1, STREAMS[name].tokens, STREAMS[name].features) for name in present}
-    )
-    for present in subsets(tuple(STREAMS))
-}
-OPTIONS = FitOptions(budget=40 * 3 * 16 * COSTS[frozenset(STREAMS)].total, batch=16)
+COSTS = costs_of(network_of())
+OPTIONS = FitOptions(budget=40 * 3 * 16 * COSTS[BOTH].total, batch=16)
 STAGE = NestedStage(
     dropout=Dropout(modalities=tuple(STREAMS), first=0.3),
     table={(present, RATIO): uniform_widths(costs, RATIO) for present, costs in COSTS.items()},
@@ -56,15 +46,9 @@ STAGE = NestedStage(
 
 def samples_of(device: str = "cpu") -> Batch:
     """Two classes that differ in the mean of both modalities."""
-    generator = torch.Generator().manual_seed(1)
-    label = torch.arange(48) % 2
-    inputs = {
-        name: (
-            torch.randn(48, stream.tokens, stream.features, generator=generator) + label[:, None, None]
-        ).to(device)
-        for name, stream in STREAMS.items()
-    }
-    return Batch(inputs, label.to(device), torch.arange(48, device=device))
+    batch = batch_of(48, classes=2, apart=1.0)
+    inputs = {name: item.to(device) for name, item in batch.inputs.items()}
+    return Batch(inputs, batch.label.to(device), batch.index.to(device))
 
 
 def trained(speed: Acceleration, *, device: str = "cpu") -> tuple[nn.Module, list[float]]:

@@ -8,45 +8,24 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from classifiers import batch_of, classifier, costs_of
 from torch import Tensor, nn
 
 from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.fit import FitOptions, Step, fit
 from sentryfuse_core.lab.training.meter import Meter
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout
-from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
-from sentryfuse_core.pruning.gate import Present, subsets
 
-STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
 STAGE = DenseStage(dropout=Dropout(modalities=("a", "b")))
 
 
 def network_of(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    shape = ClassifierShape(dim=16, layers=1, heads=2, kv_heads=2, ffn=16, ffn_block=8)
-    return make_backbone(shape, STREAMS, 2)
+    return classifier(seed, classes=2, heads=2, kv_heads=2, ffn_block=8)
 
 
 def samples_of() -> Batch:
     """Two classes that differ in the mean of both modalities."""
-    generator = torch.Generator().manual_seed(2)
-    label = torch.arange(40) % 2
-    inputs = {
-        name: torch.randn(40, stream.tokens, stream.features, generator=generator)
-        + 2.0 * label[:, None, None]
-        for name, stream in STREAMS.items()
-    }
-    return Batch(inputs, label, torch.arange(40))
-
-
-def costs_of(network: nn.Module) -> dict[Present, UnitCosts]:
-    return {
-        present: measure_costs(
-            network, {name: torch.zeros(1, STREAMS[name].tokens, STREAMS[name].features) for name in present}
-        )
-        for present in subsets(("a", "b"))
-    }
+    return batch_of(40, classes=2, apart=2.0, seed=2)
 
 
 COSTS = costs_of(network_of())

@@ -9,49 +9,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from classifiers import BOTH, STREAMS, batch_of, classifier, costs_of
 from safetensors.torch import save_file
 from torch import nn
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.accelerate import Ranks
-from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.fit import FitOptions, Step, fit
 from sentryfuse_core.lab.training.fit_state import FitState, Keeper, read_saved
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout
-from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.pruning.costs import measure_costs
-from sentryfuse_core.pruning.gate import subsets
-
-STREAMS = {"a": Stream(3, 2), "b": Stream(2, 4)}
-SHAPE = ClassifierShape(dim=8, layers=1, heads=2, kv_heads=2, ffn=16, ffn_block=8)
 
 
 def network_of(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return make_backbone(SHAPE, STREAMS, 2)
+    return classifier(seed, classes=2, dim=8, heads=2, kv_heads=2, ffn_block=8)
 
 
-COSTS = {
-    present: measure_costs(
-        network_of(), {name: torch.zeros(1, STREAMS[name].tokens, STREAMS[name].features) for name in present}
-    )
-    for present in subsets(tuple(STREAMS))
-}
-BUDGET = 12 * 3 * 8 * COSTS[frozenset(STREAMS)].total
+COSTS = costs_of(network_of())
+BUDGET = 12 * 3 * 8 * COSTS[BOTH].total
 
 
 class KilledError(Exception):
     pass
-
-
-def samples_of() -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    label = torch.arange(24) % 2
-    inputs = {
-        name: torch.randn(24, stream.tokens, stream.features, generator=generator)
-        for name, stream in STREAMS.items()
-    }
-    return Batch(inputs, label, torch.arange(24))
 
 
 def trained(
@@ -59,7 +37,7 @@ def trained(
 ) -> tuple[nn.Module, float]:
     options = FitOptions(budget=BUDGET, batch=8, seed=5, keeper=keeper)
     stage = DenseStage(dropout=Dropout(modalities=tuple(STREAMS)))
-    return fit(network_of(start), stage, samples_of(), COSTS, options, classes=2, on_step=on_step)
+    return fit(network_of(start), stage, batch_of(24, classes=2), COSTS, options, classes=2, on_step=on_step)
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from classifiers import STREAMS, classifier, costs_of
 from torch import Tensor, nn
 
 from sentryfuse_core.lab.training.meter import Meter
-from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
-from sentryfuse_core.pruning.gate import Present, subsets
 from sentryfuse_core.pruning.units import find_units, prefix, sliced
 
-STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
 DIM, FFN, BLOCK, CLASSES, BATCH = 16, 16, 4, 3, 5
 
 
 def network_of() -> nn.Module:
-    torch.manual_seed(0)
-    shape = ClassifierShape(
-        dim=DIM, layers=1, heads=4, kv_heads=2, ffn=FFN, ffn_block=BLOCK, sparsity="dense"
-    )
-    return make_backbone(shape, STREAMS, CLASSES)
+    return classifier(classes=CLASSES, dim=DIM, kv_heads=2, ffn=FFN, ffn_block=BLOCK, sparsity="dense")
 
 
 def inputs_of(mask: str, *, batch: int = BATCH) -> dict[str, Tensor]:
     return {name: torch.randn(batch, STREAMS[name].tokens, STREAMS[name].features) for name in mask}
-
-
-def costs_of(network: nn.Module) -> dict[Present, UnitCosts]:
-    return {
-        present: measure_costs(network, inputs_of("".join(present), batch=1)) for present in subsets("ab")
-    }
 
 
 def by_hand(mask: str, groups: int = 2, blocks: int = 4) -> int:

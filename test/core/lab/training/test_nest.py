@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from classifiers import BOTH, SETS, STREAMS, batch_of, classifier, costs_of
 
 from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.fit import FitOptions, fit
@@ -19,51 +20,25 @@ from sentryfuse_core.lab.training.nest import (
     teacher_logits,
 )
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout
-from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.units import Shrinkable
-from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
-from sentryfuse_core.pruning.gate import Design, Present, SentryGate, subsets
+from sentryfuse_core.pruning.gate import Design, Present, SentryGate
 from sentryfuse_core.pruning.units import find_units
 
-STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
-SETS = subsets(tuple(STREAMS))
 CLASSES = 3
+BRANCHES = {"backbone": "branches", "own_layers": 1}
 
 
 def samples_of(count: int = 90) -> Batch:
     """Classes that differ in the mean of every modality, whichever is present."""
-    generator = torch.Generator().manual_seed(2)
-    label = torch.arange(count) % CLASSES
-    inputs = {
-        name: torch.randn(count, stream.tokens, stream.features, generator=generator)
-        + 2.0 * (label - 1)[:, None, None]
-        for name, stream in STREAMS.items()
-    }
-    return Batch(inputs, label, torch.arange(count))
+    return batch_of(count, classes=CLASSES, apart=2.0, seed=2)
 
 
-def network_of() -> Shrinkable:
-    torch.manual_seed(0)
-    shape = ClassifierShape(
-        backbone="branches", dim=16, layers=1, own_layers=1, heads=4, kv_heads=4, ffn=16, ffn_block=4
-    )
-    return make_backbone(shape, STREAMS, CLASSES)
-
-
-def costs_of(network: Shrinkable) -> dict[Present, UnitCosts]:
-    one = {name: torch.zeros(1, stream.tokens, stream.features) for name, stream in STREAMS.items()}
-    return {
-        present: measure_costs(network, {name: item for name, item in one.items() if name in present})
-        for present in SETS
-    }
-
-
-COSTS = costs_of(network_of())
+COSTS = costs_of(classifier(**BRANCHES))
 DROPOUT = Dropout(modalities=tuple(STREAMS))
 
 
 def fit_options(steps: int) -> FitOptions:
-    full = COSTS[frozenset(STREAMS)].total
+    full = COSTS[BOTH].total
     return FitOptions(budget=3 * 16 * full * steps, batch=16, learning_rate=1e-2)
 
 
@@ -80,7 +55,12 @@ def _quick_gate() -> Iterator[None]:
 def base() -> Shrinkable:
     """A network trained with modality dropout."""
     average, _ = fit(
-        network_of(), DenseStage(dropout=DROPOUT), samples_of(), COSTS, fit_options(20), classes=CLASSES
+        classifier(**BRANCHES),
+        DenseStage(dropout=DROPOUT),
+        samples_of(),
+        COSTS,
+        fit_options(20),
+        classes=CLASSES,
     )
     return average
 

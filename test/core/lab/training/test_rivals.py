@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from classifiers import BOTH, SETS, STREAMS, batch_of, classifier, costs_of, generator_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.meter import Meter
 from sentryfuse_core.lab.training.rivals import (
     DynaBertStage,
@@ -18,43 +18,21 @@ from sentryfuse_core.lab.training.rivals import (
     layer_parts,
 )
 from sentryfuse_core.lab.training.stages import Dropout
-from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.pruning.allocate import uniform_widths
-from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
-from sentryfuse_core.pruning.gate import Present, subsets
+from sentryfuse_core.pruning.costs import UnitCosts
+from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.pruning.units import prefix
 
-STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
-SETS = subsets(tuple(STREAMS))
-BOTH = frozenset(STREAMS)
 RATIOS = (0.0, 0.5)
 BACKBONES = ("trunk", "branches", "bottleneck")
 DROPOUT = Dropout(modalities=tuple(STREAMS), last=0.0)
 
 
 def network_of(backbone: str = "branches", seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    shape = ClassifierShape(
-        backbone=backbone, dim=16, layers=2, own_layers=1, heads=2, kv_heads=2, ffn=16, ffn_block=4
-    )
-    return make_backbone(shape, STREAMS, 3)
+    return classifier(seed, backbone=backbone, layers=2, own_layers=1, heads=2, kv_heads=2)
 
 
-def batch_of(size: int = 6) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    inputs = {
-        name: torch.randn(size, stream.tokens, stream.features, generator=generator)
-        for name, stream in STREAMS.items()
-    }
-    return Batch(inputs, torch.arange(size) % 3, torch.arange(size))
-
-
-def costs_of(backbone: str) -> dict[Present, UnitCosts]:
-    network, batch = network_of(backbone), batch_of(1)
-    return {present: measure_costs(network, batch.only(present)) for present in SETS}
-
-
-COSTS = {backbone: costs_of(backbone) for backbone in BACKBONES}
+COSTS = {backbone: costs_of(network_of(backbone)) for backbone in BACKBONES}
 PARTS = {backbone: layer_parts(network_of(backbone)) for backbone in BACKBONES}
 TABLES = {
     backbone: {
@@ -62,10 +40,6 @@ TABLES = {
     }
     for backbone, costs in COSTS.items()
 }
-
-
-def generator_of(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def dynabert_of(backbone: str, teacher: nn.Module, **options: float) -> DynaBertStage:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
+from classifiers import BOTH, SETS, STREAMS, batch_of, classifier, costs_of, generator_of
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
-from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.meter import Meter
 from sentryfuse_core.lab.training.stages import (
     LABEL_SMOOTHING,
@@ -23,13 +24,9 @@ from sentryfuse_core.lab.training.stages import (
     even_passes,
     hard_loss,
 )
-from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.pruning.allocate import uniform_widths
-from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
-from sentryfuse_core.pruning.gate import Present, subsets
+from sentryfuse_core.pruning.gate import Present
 
-STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
-SETS = subsets(tuple(STREAMS))
 RATIOS = (0.5, 0.75)
 NO_DROPOUT = Dropout(modalities=tuple(STREAMS), last=0.0)
 HALF_DROPOUT = Dropout(modalities=tuple(STREAMS), first=0.5, last=0.5)
@@ -38,30 +35,7 @@ LOGITS = st.lists(st.floats(-20.0, 20.0), min_size=6, max_size=6).map(
 )
 
 
-def network_of() -> nn.Module:
-    torch.manual_seed(0)
-    shape = ClassifierShape(dim=16, layers=1, heads=4, kv_heads=4, ffn=16, ffn_block=4)
-    return make_backbone(shape, STREAMS, 3)
-
-
-def batch_of(size: int = 6) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    inputs = {
-        name: torch.randn(size, stream.tokens, stream.features, generator=generator)
-        for name, stream in STREAMS.items()
-    }
-    return Batch(inputs, torch.arange(size) % 3, torch.arange(size).flip(0))
-
-
-def costs_of(network: nn.Module) -> dict[Present, UnitCosts]:
-    one = {name: torch.zeros(1, stream.tokens, stream.features) for name, stream in STREAMS.items()}
-    return {
-        present: measure_costs(network, {name: item for name, item in one.items() if name in present})
-        for present in SETS
-    }
-
-
-COSTS = costs_of(network_of())
+COSTS = costs_of(classifier())
 TABLE: PlanTable = {
     (present, ratio): uniform_widths(COSTS[present], ratio) for present in SETS for ratio in RATIOS
 }
@@ -71,7 +45,7 @@ class Told(Meter):
     """A meter that keeps which modalities and widths it was asked for."""
 
     def __init__(self) -> None:
-        super().__init__(network_of(), COSTS)
+        super().__init__(classifier(), COSTS)
         self.asked: list[tuple[Present, Mapping[str, int] | None]] = []
 
     def __call__(self, inputs: Mapping[str, Tensor], widths: Mapping[str, int] | None = None) -> Tensor:
@@ -87,10 +61,6 @@ def stage_of(**options: object) -> NestedStage:
         "teacher": None,
     }
     return NestedStage(**{**chosen, **options})  # type: ignore[arg-type]
-
-
-def generator_of(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @given(logits=LOGITS, temperature=st.floats(0.5, 4.0))
@@ -180,8 +150,7 @@ def test_dense_stage_trains_the_full_width_when_modalities_are_absent() -> None:
 def test_nested_stage_runs_the_planned_widths_when_every_ratio_has_a_pass() -> None:
     meter = Told()
     loss = stage_of().loss(meter, batch_of(), 1.0, generator_of())
-    everything = frozenset(STREAMS)
-    assert meter.asked == [(everything, None), *((everything, TABLE[everything, ratio]) for ratio in RATIOS)]
+    assert meter.asked == [(BOTH, None), *((BOTH, TABLE[BOTH, ratio]) for ratio in RATIOS)]
     again = Told()
     batch = batch_of()
     parts = [hard_loss(again(batch.inputs, widths), batch.label) for _, widths in meter.asked]
@@ -189,7 +158,8 @@ def test_nested_stage_runs_the_planned_widths_when_every_ratio_has_a_pass() -> N
 
 
 def test_nested_stage_adds_the_divergence_from_its_teacher_when_it_has_one() -> None:
-    batch = batch_of()
+    # Elsewhere in the training split: teachers are looked up by index.
+    batch = replace(batch_of(), index=torch.arange(6).flip(0))
     teacher = torch.randn(6, 3, generator=generator_of())
     logits = Told()(batch.inputs)
     expected = hard_loss(logits, batch.label) + 0.7 * distillation(
@@ -228,5 +198,5 @@ def test_passes_are_as_many_as_asked_on_average_when_they_are_no_whole_number() 
 def test_step_trains_the_narrowest_width_when_no_pass_was_drawn() -> None:
     meter = Told()
     loss = stage_of(passes={0.0: 0.0, 0.5: 0.0, 0.75: 0.0}).loss(meter, batch_of(), 1.0, generator_of())
-    assert [widths for _, widths in meter.asked] == [TABLE[frozenset(STREAMS), 0.75]]
+    assert [widths for _, widths in meter.asked] == [TABLE[BOTH, 0.75]]
     assert math.isfinite(float(loss.detach()))

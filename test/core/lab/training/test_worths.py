@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from networks import TINY, network
+from gated import CAMERA, LIDAR, SHAPE
+from networks import network
 
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.evaluation.matching import match_frames
@@ -25,12 +26,9 @@ from sentryfuse_core.lab.training.targets import make_targets
 from sentryfuse_core.lab.training.worths import measure_worths, priced, shrunk
 from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.model.network import SentryFuseNet
-from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.pruning.part_gate import Cell, PartGate
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
-SHAPE = replace(TINY, camera_halved=(0.5,), qualities=tuple(measure.key for measure in MEASURES))
-CAMERA, LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
 EVERYTHING = ModalitySet.all()
 
 
