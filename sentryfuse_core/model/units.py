@@ -103,10 +103,11 @@ def find_units(network: nn.Module) -> dict[str, Prunable]:
 
 
 def sliced(network: _Network, kept: Kept) -> _Network:
-    """The smaller network with only the units `kept`; everything else is shared with `network`.
+    """The smaller network with only the units `kept`; the memory of everything else is `network`'s.
 
     A layer whose kept units are the first ones in order is a prefix view of the same memory; others are
-    copies. The result is for inference.
+    copies. The result is for inference. Its parameters are its own, so that converting or moving it leaves
+    `network` as it is.
 
     Raises:
         ValueError: a layer that is not there, or units that are not, or twice.
@@ -117,8 +118,10 @@ def sliced(network: _Network, kept: Kept) -> _Network:
             raise ValueError(f"no prunable layer {name!r}; there are {', '.join(layers)}")
         if len(set(units)) < len(units) or not all(0 <= unit < layers[name].units for unit in units):
             raise ValueError(f"{name} has {layers[name].units} units; it cannot keep {list(units)}")
-    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    small = copy.deepcopy(network, dict(shared))
+    views: dict[int, Tensor] = {id(tensor): tensor.detach() for tensor in network.buffers()}
+    for tensor in network.parameters():
+        views[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+    small = copy.deepcopy(network, dict(views))
     for name, layer in find_units(small).items():
         if name in kept:
             _cut(layer, kept[name])

@@ -143,9 +143,20 @@ def test_sliced_network_copies_when_units_are_not_the_first() -> None:
     whole = network.get_parameter("trunk.layers.0.feed.rise")
     assert part.untyped_storage().data_ptr() != whole.untyped_storage().data_ptr()
     assert torch.equal(part, whole[4:12])
-    assert small.get_parameter("trunk.layers.0.attend.query") is network.get_parameter(
-        "trunk.layers.0.attend.query"
-    )
+    query = "trunk.layers.0.attend.query"
+    assert small.get_parameter(query).data_ptr() == network.get_parameter(query).data_ptr()
+
+
+@every_backbone
+def test_sliced_network_leaves_the_whole_alone_when_it_is_converted(backbone: str) -> None:
+    network, inputs = network_of(backbone), inputs_of()
+    network.register_buffer("mean", torch.ones(3))
+    with torch.no_grad():
+        before = network(inputs)
+        small = sliced(network, prefix(dict.fromkeys(find_units(network), 2))).double()
+        assert {tensor.dtype for tensor in small.state_dict().values()} == {torch.float64}
+        assert {tensor.dtype for tensor in network.state_dict().values()} == {torch.float32}
+        assert torch.equal(network(inputs), before)
 
 
 def test_sub_network_is_sliced_again_when_it_is_a_network_itself() -> None:

@@ -177,7 +177,7 @@ def test_teacher_logits_are_those_of_inference_when_the_teacher_is_in_training()
     class Blurred(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net, self.drop = network_of(), torch.nn.Dropout(0.5)
+            self.net, self.drop = classifier(**BRANCHES), torch.nn.Dropout(0.5)
 
         def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
             logits: torch.Tensor = self.drop(self.net(inputs))
