@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sentryfuse_core.config import Config, override
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Modality, Pose
 from sentryfuse_ros import check
 from sentryfuse_ros.check_judge import (
     ClockSeen,
@@ -82,7 +83,8 @@ def bad(lines: list[Line]) -> list[tuple[str, str, str]]:
 def test_judge_finds_nothing_when_all_is_well() -> None:
     lines = judged()
     assert bad(lines) == []
-    assert {line.subject for line in lines} == {"lidar", "clock", "checkpoint", "device", "shared memory"}
+    subjects = {"lidar", "ground", "clock", "checkpoint", "device", "shared memory"}
+    assert {line.subject for line in lines} == subjects
     assert exit_status(lines, strict=True) == 0
 
 
@@ -142,6 +144,42 @@ def test_judge_says_what_was_found_when_a_sensor_is_not_usable(seen: Stream, fou
 
 def test_judge_warns_of_the_parameters_when_nobody_publishes_transforms() -> None:
     assert bad(judged(transforms=False)) == [("WARN", "poses", "no_transforms")]
+
+
+PLACED = Pose((0.0, 0.0, 1.45), (0.0, 0.0, 0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("seen", "values", "height"),
+    [
+        (stream(placed=True, pose=PLACED), {}, "lidar 1.45 m"),
+        (stream(placed=False), {"lidar__translation_m": (0.0, 0.0, -0.25)}, "lidar -0.25 m"),
+    ],
+)
+def test_judge_tells_heights_over_what_is_taken_for_the_ground_when_a_sensor_is_placed(
+    seen: Stream, values: dict[str, Any], height: str
+) -> None:
+    [line] = [line for line in judged(seen, output__base_frame="axle", **values) if line.subject == "ground"]
+    assert "z = 0 of axle" in line.found
+    assert height in line.found
+    assert "set output.base_frame" in line.found
+
+
+def test_judge_warns_of_a_camera_whose_frame_looks_straight_up_when_tf2_places_it() -> None:
+    optical = Pose((0.3, 0.0, 1.5), (-0.5, 0.5, -0.5, 0.5))
+    verdicts = [
+        bad(judged(stream(placed=True, pose=pose), modality=Modality.CAMERA)) for pose in (PLACED, optical)
+    ]
+    assert verdicts == [[("WARN", "camera", "wrong_frame")], []]
+    assert bad(judged(stream(placed=True, pose=PLACED))) == []  # a lidar's z axis is meant to
+
+
+def test_judge_names_topics_of_the_kind_when_nobody_publishes_the_one_asked_for() -> None:
+    elsewhere = tuple(f"/{letter}/points" for letter in "abcdef")
+    found = [judged(replace(silent(NOBODY), elsewhere=elsewhere[:some]))[0].found for some in (0, 1, 6)]
+    assert found[0] == "no publisher on /lidar/points"
+    assert found[1].endswith("published on /a/points")
+    assert found[2].endswith("published on /a/points, /b/points, /c/points, /d/points and 2 more")
 
 
 @pytest.mark.parametrize("lag_ns", [-4 * MS, 0, 400 * MS, 499 * MS])
