@@ -244,6 +244,8 @@ def _stamps(name: str, seen: Stream, config: Config, clock: ClockSeen) -> Iterat
         side = "behind" if lag_s > 0 else "ahead of"
         found = f"other clock: stamps on {seen.topic} are {abs(lag_s):.1f} s {side} ROS time"
         remedy = "set use_sim_time: /clock is published" if _unfollowed(clock) else _CLOCK_REMEDY
+        if clock.use_sim_time:
+            remedy = "set use_sim_time for the driver too, or leave it off here if the robot is a real one"
         yield Line(Verdict.FAIL, name, "other_clock", found, remedy)
     elif lag_s < -_AHEAD_S:
         dropped = -lag_s > config.sync.max_future_s

@@ -19,8 +19,8 @@ REMEDIES = {
     "malformed": "check the driver that publishes {topic}",
     "zero_stamp": "let the driver of {topic} stamp its messages",
     "future_stamp": "synchronise the clocks of the robot's computers (chrony or PTP)",
-    "other_clock": "let the driver of {topic} stamp with ROS time, set use_sim_time for a recording, "
-    "or synchronise the clocks (chrony or PTP)",
+    "other_clock": "let the driver of {topic} stamp with ROS time, set use_sim_time for it and for this node "
+    "or for neither, or synchronise the clocks (chrony or PTP)",
     "clock_offset": "{advice}",
     "clock_ahead": "{advice}",
     "unpaired": "{advice}",

@@ -200,6 +200,13 @@ def test_judge_points_at_use_sim_time_when_a_clock_is_published_and_not_followed
     assert "use_sim_time" in lines[0].remedy
 
 
+def test_judge_points_at_the_driver_when_simulated_time_is_followed_and_stamps_are_not_of_it() -> None:
+    running = ClockSeen(use_sim_time=True, published=True, running=True)
+    [line] = [line for line in judged(stream(lag_ns=-NOW_NS), clock=running) if line.subject == "lidar"]
+    assert line.code == "other_clock"
+    assert line.remedy.startswith("set use_sim_time for the driver too")
+
+
 def test_judge_repeats_the_subscription_s_remedy_when_nothing_comes() -> None:
     raw = unknown_type(
         "camera", Modality.CAMERA, "/image/compressed", {"sensor_msgs/msg/Image"}, wanted="Compressed"
