@@ -44,7 +44,7 @@ PARAMETERS = {
     "imu_topic": ("imu.topic", "Imu topic"),
     "audio_topic": ("audio.topic", "audio topic"),
     "odometry_topic": ("odometry.topic", "Odometry topic"),
-    "base_frame": ("output.base_frame", "frame of the detections"),
+    "base_frame": ("output.base_frame", "frame of the detections, its origin on the ground"),
     "checkpoint": ("model.checkpoint", "safetensors file with its manifest beside it"),
     "device": ("model.device", "auto, cpu, cuda or cuda:N"),
 }

@@ -17,6 +17,7 @@ from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt
 from sentryfuse_core.errors import NotInstalledError, SentryFuseError
 from sentryfuse_core.home import out_of_home
 from sentryfuse_core.openmp import wait_asleep
+from sentryfuse_core.standard_streams import open_standard_streams
 from sentryfuse_core.text import one_line
 
 __all__ = ["CORE_COMMANDS", "USAGE_ERROR", "Command", "main", "system_error"]
@@ -76,6 +77,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) -> int:
     """Run one subcommand; `extra` are those of other packages. Returns the exit status."""
+    open_standard_streams()
     wait_asleep()  # most commands bring torch
     words = list(sys.argv[1:] if argv is None else argv)
     commands = {command.name: command for command in (*CORE_COMMANDS, *extra)}

@@ -12,12 +12,14 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.config.sensors import default_section
 from sentryfuse_core.health.clocks import is_zero_stamp
-from sentryfuse_core.preprocess.placing import given_pose, parameter_pose
+from sentryfuse_core.preprocess.placing import given_pose, looks_up, parameter_pose
+from sentryfuse_core.types import Modality, Pose
 from sentryfuse_ros.problems import Problem
 
 __all__ = ["ClockSeen", "Line", "ModelSeen", "Stream", "Verdict", "exit_status", "judge"]
 
 _AHEAD_S = 0.005  # clocks that are synchronised over a network differ by less
+_TOPICS = 4  # that are named where there are more
 _ENOUGH_MESSAGES = 5  # of a sensor, and
 _ENOUGH_NS = NS_PER_S  # from its first to its last: the rate is then known
 _CODES = {"incompatible_qos": "qos_incompatible"}  # where the preflight has another than the node
@@ -53,8 +55,9 @@ class Stream:
     `refused` counts reasons, `details` has what was found the last time, by reason. `stamps` are those of
     the messages that could be read, each with when it was received; without any as long as the clock has not
     begun. `problem` is what the subscription says keeps messages away, `publishers` are the full names of
-    the nodes that send what is wanted. `placed` says whether tf2 knows a transform from `frame_id` to the
-    base frame; None where that was not asked, or nobody publishes transforms.
+    the nodes that send what is wanted, `elsewhere` other topics of such a type. `placed` says whether tf2
+    knows a transform from `frame_id` to the base frame, which is `pose`; None where that was not asked, or
+    nobody publishes transforms.
     """
 
     topic: str
@@ -66,8 +69,10 @@ class Stream:
     stamps: list[tuple[int, int]] = field(default_factory=list)
     frame_id: str | None = None
     placed: bool | None = None
+    pose: Pose | None = None
     problem: Problem | None = None
     publishers: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
     def came(self, at_ns: int) -> None:
         """Count a message, readable or not."""
@@ -109,6 +114,7 @@ class InfoSeen:
     topic: str
     usable: bool = False
     refused: str = ""
+    elsewhere: tuple[str, ...] = ()  # other topics of this type
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ def judge(
         found = "nobody publishes /tf_static or /tf: the sensors are placed by <sensor>.translation_m"
         remedy = "start robot_state_publisher, or set output.extrinsics to parameters if those are right"
         lines.append(Line(Verdict.WARN, "poses", "no_transforms", found, remedy))
-    return [*lines, _clock(clock), *_model(model, config), *_memory(memory_notes)]
+    return [*lines, *_ground(streams, config), _clock(clock), *_model(model, config), *_memory(memory_notes)]
 
 
 def exit_status(lines: Iterable[Line], *, strict: bool) -> int:
@@ -189,8 +195,15 @@ def _silence(name: str, seen: Stream) -> Line:
     found = problem.reason if seen.topic in problem.reason else f"{problem.reason}, on {seen.topic}"
     remedy = problem.remedy
     if problem.code == "no_publisher":
+        found += _published(seen.elsewhere, "its kind of message")
         remedy += f"; set {name}.enabled to false if there is none"
     return Line(Verdict.FAIL, name, _CODES.get(problem.code, problem.code), found, remedy)
+
+
+def _published(elsewhere: tuple[str, ...], what: str) -> str:
+    """Where the wanted type is published, which may be the sensor under another name."""
+    more = f" and {len(elsewhere) - _TOPICS} more" if len(elsewhere) > _TOPICS else ""
+    return f"; {what} is published on {', '.join(elsewhere[:_TOPICS])}{more}" if elsewhere else ""
 
 
 def _refused(name: str, seen: Stream) -> Iterator[Line]:
@@ -231,6 +244,8 @@ def _stamps(name: str, seen: Stream, config: Config, clock: ClockSeen) -> Iterat
         side = "behind" if lag_s > 0 else "ahead of"
         found = f"other clock: stamps on {seen.topic} are {abs(lag_s):.1f} s {side} ROS time"
         remedy = "set use_sim_time: /clock is published" if _unfollowed(clock) else _CLOCK_REMEDY
+        if clock.use_sim_time:
+            remedy = "set use_sim_time for the driver too, or leave it off here if the robot is a real one"
         yield Line(Verdict.FAIL, name, "other_clock", found, remedy)
     elif lag_s < -_AHEAD_S:
         dropped = -lag_s > config.sync.max_future_s
@@ -273,6 +288,23 @@ def _frame(name: str, seen: Stream, config: Config) -> Iterator[Line]:
         found = f"wrong frame:{slash} without it is {'found' if seen.placed else 'what tf2 will look for'}"
         remedy = f"let the driver write {right!r}, or set {name}.frame_id"
         yield Line(Verdict.WARN, name, "slash_frame", found, remedy)
+    elif seen.pose is not None and config.kind_of(name) is Modality.CAMERA and looks_up(seen.pose):
+        found = f"wrong frame: {right!r} looks straight up; it may be that of the body, not the optical one"
+        remedy = f"set {name}.frame_id to the optical frame (z forward), or let the driver write it"
+        yield Line(Verdict.WARN, name, "wrong_frame", found, remedy)
+
+
+def _ground(streams: Mapping[str, Stream], config: Config) -> Iterator[Line]:
+    """What z = 0 of the base frame stands for, with heights by which a person sees whether it does."""
+    heights = []
+    for name, seen in streams.items():
+        pose = seen.pose or given_pose(config, name)
+        if seen.frame_id is not None and pose and config.kind_of(name) in (Modality.CAMERA, Modality.LIDAR):
+            heights.append(f"{name} {pose.translation[2]:.2f} m")
+    if heights:
+        found = f"z = 0 of {config.output.base_frame} is taken for it; above that sit: {', '.join(heights)}. "
+        found += "If these are not their heights over the ground, set output.base_frame to a frame on it"
+        yield Line(Verdict.OK, "ground", "ok", found)
 
 
 def _odometry(seen: Stream, config: Config, clock: ClockSeen) -> list[Line]:
@@ -295,7 +327,7 @@ def _intrinsics(name: str, seen: InfoSeen) -> Line:
     if seen.usable:
         return Line(Verdict.OK, subject, "ok", f"came on {seen.topic}")
     found = f"CameraInfo on {seen.topic} cannot be used, {seen.refused}" if seen.refused else ""
-    found = found or f"no CameraInfo on {seen.topic}"
+    found = found or f"no CameraInfo on {seen.topic}{_published(seen.elsewhere, 'one')}"
     wrong = "calibrate the camera" if seen.refused else f"set {name}.info_topic"
     remedy = f"{wrong}, or make sure that the parameters are this camera's"
     held = f"{name}.fx, fy, cx, cy of the parameters hold"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +12,16 @@ from rclpy.node import Node
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import AudioConfig, CameraConfig, Config, OdometryConfig
-from sentryfuse_core.convert import camera_info, informed, is_rectified, odometry_reading, to_sample
+from sentryfuse_core.convert import (
+    SUPPORTED_TYPES,
+    camera_info,
+    informed,
+    is_rectified,
+    odometry_reading,
+    to_sample,
+)
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.types import Modality, Pose
 from sentryfuse_ros.check_judge import ClockSeen, InfoSeen, Stream
 from sentryfuse_ros.clocks import clocks_of
 from sentryfuse_ros.frames import TransformTree, tf2_available
@@ -73,7 +81,10 @@ class CheckNode(Node):
         for name, stream in self._streams.items():
             stream.problem = self._inputs.problems.get(name)
             stream.publishers = self._inputs.publishers.get(name, ())
-            stream.placed = self._placed(stream)
+            stream.placed, stream.pose = self._placed(stream)
+            stream.elsewhere = self._elsewhere(_types(self.config.kind_of(name)))
+        for info in self._infos.values():
+            info.elsewhere = self._elsewhere(("sensor_msgs/msg/CameraInfo",))
         return {
             "streams": self._streams,
             "config": self.config,
@@ -157,7 +168,7 @@ class CheckNode(Node):
         elif self._inputs.unread:
             remedy = "install nav_msgs (pip install ros-nav-msgs, or your distribution's package)"
             stream.problem = Problem("unknown_type", "nav_msgs is not installed", remedy)
-        stream.placed = self._placed(stream)
+        stream.placed, stream.pose = self._placed(stream)
         return stream
 
     def _poll(self) -> None:
@@ -170,7 +181,7 @@ class CheckNode(Node):
         odometry = self._odometry_seen()
         asked = [*self._streams.values(), *([odometry] if odometry and not odometry.problem else [])]
         return all(info.usable for info in self._infos.values()) and all(
-            stream.answered and self._placed(stream) is not False for stream in asked
+            stream.answered and self._placed(stream)[0] is not False for stream in asked
         )
 
     def _transformed(self) -> bool | None:
@@ -179,8 +190,28 @@ class CheckNode(Node):
             return None
         return any(self.count_publishers(self.resolve_topic_name(name)) for name in ("/tf_static", "/tf"))
 
-    def _placed(self, stream: Stream) -> bool | None:
+    def _placed(self, stream: Stream) -> tuple[bool | None, Pose | None]:
+        """Whether tf2 places a stream's frame, and where; None where it was not asked."""
         if self._tree is None or not stream.frame_id or not self._transformed():
-            return None
+            return None, None
         stamp_ns = stream.stamps[-1][0] if stream.stamps else 0
-        return self._tree.find(stream.frame_id.lstrip("/"), stamp_ns=stamp_ns, wait=False).pose is not None
+        pose = self._tree.find(stream.frame_id.lstrip("/"), stamp_ns=stamp_ns, wait=False).pose
+        return pose is not None, pose
+
+    def _elsewhere(self, types: Collection[str]) -> tuple[str, ...]:
+        """The topics on which one of these types is published, but for those that are listened to."""
+        taken = {stream.topic for stream in self._streams.values()} | {
+            info.topic for info in self._infos.values()
+        }
+        return tuple(
+            sorted(
+                topic
+                for topic, offered in self.get_topic_names_and_types()
+                if topic not in taken and set(offered) & set(types) and self.count_publishers(topic)
+            )
+        )
+
+
+def _types(kind: Modality) -> list[str]:
+    """The types of message that a sensor of this kind can be read of."""
+    return [type_name for type_name, read in SUPPORTED_TYPES.items() if read is kind]

@@ -13,6 +13,7 @@ from typing import Any
 from sentryfuse_core.errors import NotInstalledError
 from sentryfuse_core.loading import loading
 from sentryfuse_core.openmp import wait_asleep
+from sentryfuse_core.standard_streams import open_standard_streams
 from sentryfuse_ros.without_ros import needs_ros
 
 __all__ = ["fault_injector_node", "fusion_node", "player_node"]
@@ -46,6 +47,7 @@ def _start(name: str, summary: str, *, own_messages: bool, page: str = "docs/ros
     # Until the node takes them itself: importing ROS takes a second, and nothing is open yet to be closed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
+    open_standard_streams()
     if {"-h", "--help"} & set(sys.argv[1:]):
         sys.stdout.write(_USAGE.format(name=name, summary=summary, page=page))
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.commands.verdicts import exit_status, print_failures
@@ -30,11 +31,16 @@ def replay_many(bags: Sequence[Path], common: Job, *, jobs: int, cluster: str | 
         outcomes = _collect(found, total=len(queue), quiet=quiet)
         outcomes.sort(key=lambda outcome: [job.bag for job in queue].index(outcome.bag))
         suites = [outcome.suite for outcome in outcomes]
-        write_junit(folder / "junit.xml", suites)
-        write_json(folder / "summary.json", {"recordings": [outcome.to_mapping() for outcome in outcomes]})
+        try:
+            write_junit(folder / "junit.xml", suites)
+            rows = [outcome.to_mapping() for outcome in outcomes]
+            write_json(folder / "summary.json", {"recordings": rows})
+        finally:  # what hours of replaying told is to be seen, also where the disk is full
+            if not quiet:
+                _print_table(outcomes)
+            print_failures(suites)
     if not quiet:
-        _print_table(folder, outcomes)
-    print_failures(suites)
+        _print(f"summary: {folder / 'summary.json'}")
     if caught:
         return INTERRUPTED + caught[0]
     return exit_status(suites)
@@ -53,10 +59,14 @@ def _collect(found: Iterable[Outcome], *, total: int, quiet: bool) -> list[Outco
     return outcomes
 
 
-def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    from rich.table import Table
-
+def _print(what: Any) -> None:
     from sentryfuse_core.commands.terminal import Terminal
+
+    Terminal(highlight=False, markup=False).print(what, soft_wrap=isinstance(what, str))
+
+
+def _print_table(outcomes: Sequence[Outcome]) -> None:
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for title in ("recording", "", "sets", "output", "silence", "mAP", "of clean", "noticed", "false"):
@@ -75,18 +85,17 @@ def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
             f"{row['faults_noticed']} of {row['faults']}" if row["faults"] else "-",
             number(row["false_alarms"], "d"),
         )
-    console = Terminal(highlight=False, markup=False)
-    console.print(table)
+    _print(table)
     for note, names in _by_note(outcomes).items():
         of = "all" if len(names) == len(outcomes) else ", ".join(names)
-        console.print(f"note ({of}): {note}", soft_wrap=True)
-    console.print(f"summary: {folder / 'summary.json'}", soft_wrap=True)
+        _print(f"note ({of}): {note}")
 
 
 def _by_note(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
     """What was special about the runs, once, and the names of the recordings that it is true of."""
     found: dict[str, list[str]] = {}
     for outcome in outcomes:
-        for note in dict.fromkeys(outcome.notes):
+        without = (f"{name} is not in the recording" for name in outcome.missing)
+        for note in dict.fromkeys((*without, *outcome.notes)):
             found.setdefault(printable(note), []).append(outcome.suite.name)
     return found

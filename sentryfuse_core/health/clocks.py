@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, options
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.health.criteria import Finding, find
 from sentryfuse_core.types import Missed, Modality, Why
 
@@ -13,7 +14,6 @@ __all__ = ["STAMP_FAULTS", "ahead_finding", "is_zero_stamp", "missed_finding", "
 
 STAMP_FAULTS = ("zero_stamp", "future_stamp", "other_clock")
 _NEAR_ZERO_NS = NS_PER_S
-_LONGEST_WAIT_S = 1.0  # that sync.max_wait_s may be
 
 
 def is_zero_stamp(stamp_ns: int, received_ns: int, apart_ns: int) -> bool:
@@ -31,13 +31,16 @@ def offset_finding(excess_ns: int, name: str, *, anchor: str, config: Config) ->
     if excess_ns < 0:
         more, slow, why = "less", anchor, " (a lidar that stamps the start of its turn is)"
     lag_s = getattr(config.sensor(slow), "expected_lag_s", 0.0) + abs(excess_s)
+    offset_s = config.sensor(name).stamp_offset_s - excess_s
+    advice = [
+        *_set(f"if {slow} is slow{why}, ", f"{slow}.expected_lag_s", lag_s, config),
+        *_set("if a clock is off, ", f"{name}.stamp_offset_s", offset_s, config),
+    ]
     return find(
         "clock_offset",
         f"stamps lie {abs(excess_ns) / NS_PER_MS:.0f} ms {more} behind their arrival than those of {anchor}, "
         "the anchor, so pairs would be a guess",
-        slow=f"{slow} is slow{why}, set {slow}.expected_lag_s to {lag_s:.3f}",
-        name=name,
-        offset=f"{config.sensor(name).stamp_offset_s - excess_s:.3f}",
+        advice="; ".join(advice) or _by_one_clock(name, anchor),
     )
 
 
@@ -47,7 +50,8 @@ def ahead_finding(ahead_ns: int, name: str, *, config: Config) -> Finding:
     told = (
         f"stamps lie {ahead_ns / NS_PER_MS:.0f} ms ahead of their arrival: readings are taken for later ones"
     )
-    return find("clock_ahead", told, name=name, offset=f"{offset_s:.3f}")
+    advice = ["synchronise the clocks (chrony or PTP)", *_set("", f"{name}.stamp_offset_s", offset_s, config)]
+    return find("clock_ahead", told, advice=", or ".join(advice))
 
 
 def missed_finding(missed: Missed, name: str, *, anchor: str, config: Config) -> Finding:
@@ -58,22 +62,36 @@ def missed_finding(missed: Missed, name: str, *, anchor: str, config: Config) ->
         limit = f"{1e3 * sync.slop_s:.0f} ms are allowed"
         told = f"its samples are {measured_ms:.0f} ms or more from those of {anchor}, {limit}"
         # Rounded down, as more than half of a given period is no valid slop.
-        advice = [f"set sync.slop_s to {math.floor(1e4 * needed_s) / 1e4:g}"]
+        advice = _set("", "sync.slop_s", math.floor(1e4 * needed_s) / 1e4, config, form="g")
     else:
         told = (
             f"its samples come {measured_ms:.0f} ms after those of {anchor} with the nearest stamps, "
             f"{1e3 * sync.max_wait_s:.0f} ms are waited for"
         )
-        if needed_s <= _LONGEST_WAIT_S:
-            advice = [f"if {name} is slow, set sync.max_wait_s to {math.ceil(1e3 * needed_s) / 1e3:g}"]
+        wait_s = math.ceil(1e3 * needed_s) / 1e3
+        advice = _set(f"if {name} is slow, ", "sync.max_wait_s", wait_s, config, form="g")
         if missed.why is Why.BEHIND:
             apart_s = missed.measured_ns / NS_PER_S
             own_s, other_s = sensor.stamp_offset_s - apart_s, config.sensor(anchor).stamp_offset_s + apart_s
-            advice.append(
-                f"if a clock is off, set {name}.stamp_offset_s to {own_s:.3f} "
-                f"or set {anchor}.stamp_offset_s to {other_s:.3f}"
-            )
+            either = [
+                *_set("", f"{name}.stamp_offset_s", own_s, config),
+                *_set("", f"{anchor}.stamp_offset_s", other_s, config),
+            ]
+            advice.append(f"if a clock is off, {' or '.join(either) or _by_one_clock(name, anchor)}")
         if config.kind_of(name) is Modality.AUDIO:
             advice.append(f"if its blocks are long, send shorter ones or raise {name}.window_s")
     advice = advice or [f"shorten the delay of {name}"]
     return find("unpaired", f"no set has it: {told}", advice="; ".join(advice))
+
+
+def _set(when: str, path: str, value: float, config: Config, *, form: str = ".3f") -> list[str]:
+    """The advice to set an option; none where its range does not allow the value."""
+    try:
+        next(option for option in options(config.kinds) if option.path == path).check(value)
+    except ConfigError:
+        return []
+    return [f"{when}set {path} to {value:{form}}"]
+
+
+def _by_one_clock(name: str, anchor: str) -> str:
+    return f"let the drivers of {name} and {anchor} stamp by one clock, ROS time"

@@ -19,10 +19,10 @@ REMEDIES = {
     "malformed": "check the driver that publishes {topic}",
     "zero_stamp": "let the driver of {topic} stamp its messages",
     "future_stamp": "synchronise the clocks of the robot's computers (chrony or PTP)",
-    "other_clock": "let the driver of {topic} stamp with ROS time, set use_sim_time for a recording, "
-    "or synchronise the clocks (chrony or PTP)",
-    "clock_offset": "if {slow}; if a clock is off, set {name}.stamp_offset_s to {offset}",
-    "clock_ahead": "synchronise the clocks (chrony or PTP), or set {name}.stamp_offset_s to {offset}",
+    "other_clock": "let the driver of {topic} stamp with ROS time, set use_sim_time for it and for this node "
+    "or for neither, or synchronise the clocks (chrony or PTP)",
+    "clock_offset": "{advice}",
+    "clock_ahead": "{advice}",
     "unpaired": "{advice}",
     "rate": "check load, bandwidth and exposure; if it is meant, set {name}.expected_rate_hz",
     "slow": "check the driver's rate; if it is meant, set {name}.expected_rate_hz",

@@ -24,6 +24,7 @@ __all__ = [
     "Transforms",
     "difference",
     "given_pose",
+    "looks_up",
     "parameter_pose",
     "slash_mistake",
     "stand_in",
@@ -117,7 +118,7 @@ class Placer:
         found = self.transforms.find(frame_id.lstrip("/"), stamp_ns=sample.stamp_ns) if frame_id else None
         if found is not None and found.pose is not None:
             told += [found.problem] if found.problem else []
-            if sample.modality is Modality.CAMERA and _looks_up(found.pose):
+            if sample.modality is Modality.CAMERA and looks_up(found.pose):
                 told.append(
                     f"looks straight up: {frame_id!r} may be the frame of its body, not the optical one "
                     f"(z forward); name that in {name}.frame_id"
@@ -140,7 +141,7 @@ def _joined(told: list[str]) -> str:
     return "; ".join(told)[:_LONGEST]
 
 
-def _looks_up(pose: Pose) -> bool:
+def looks_up(pose: Pose) -> bool:
     """Whether the z axis, which is where an optical frame looks, points to the sky."""
     x, y, _, _ = pose.quaternion
     return 1.0 - 2.0 * (x * x + y * y) > _UP

@@ -39,6 +39,7 @@ class Outcome:
     suite: Suite
     metrics: Mapping[str, Any]
     notes: tuple[str, ...] = ()  # what was special about the run
+    missing: tuple[str, ...] = ()  # enabled sensors that it has no topic of
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for summary.json: the figures by which recordings are compared."""
@@ -50,12 +51,14 @@ class Outcome:
             "passed": not self.suite.failures,
             "failures": list(self.suite.failures),
             "notes": list(self.notes),
+            "missing": list(self.missing),
             "played_s": metrics.get("played_s"),
             "sets": metrics.get("sets"),
             "detections": metrics.get("detections"),
             "output": metrics.get("output"),
             "map": overall.get("map"),
             "relative_map": overall.get("relative_map"),
+            "injected": metrics.get("injected"),
             "faults_noticed": sum(item["noticed_after_s"] is not None for item in metrics.get("faults", ())),
             "faults": len(metrics.get("faults", ())),
             "false_alarms": metrics.get("false_alarms", {}).get("count"),
@@ -95,7 +98,12 @@ def attempt(job: Job, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
         return failed(job, " ".join(f"{type(error).__name__}: {error}".split()))
     result = done.result
     return Outcome(
-        bag=job.bag, folder=done.folder, suite=done.suite, metrics=result.metrics, notes=result.notes
+        bag=job.bag,
+        folder=done.folder,
+        suite=done.suite,
+        metrics=result.metrics,
+        notes=result.notes,
+        missing=result.selection.missing,
     )
 
 

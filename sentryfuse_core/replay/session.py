@@ -98,11 +98,20 @@ def run_job(
     suite = Suite(
         name=job.name or printable(recording_name(job.bag)),
         verdicts=verdicts,
-        error="interrupted" if result.interrupted else str(result.damage or ""),
+        error=_unfinished(result, clean),
         wall_s=result.metrics["wall_s"],
     )
     write_junit(outputs.folder / "junit.xml", [suite])
     return JobResult(folder=outputs.folder, result=result, suite=suite)
+
+
+def _unfinished(result: ReplayResult, clean: ReplayResult | None) -> str:
+    """What kept a run from its end; empty: nothing did."""
+    if result.interrupted:
+        return "interrupted"
+    if clean is not None and clean.interrupted:
+        return "interrupted in the run without the faults"
+    return str(result.damage or "")
 
 
 def _beside(bag: Path) -> Path | None:

@@ -160,3 +160,22 @@ def test_nothing_is_told_of_timing_when_a_sensor_is_only_slow_or_held_up(
 ) -> None:
     *_, (_, report) = [_steady(Config(), rig, seconds, **options) for seconds in (3.5, 12.0, 24.0)]
     assert report.code not in ("unpaired", "clock_ahead", "clock_offset")
+
+
+@pytest.mark.parametrize(
+    "rig",
+    [
+        {"lidar": SCANNER, "camera": Steady(66, lag=20, clock=-60_000)},
+        {"lidar": Steady(100, lag=10, clock=-60_000), "camera": Steady(66, lag=20)},
+        {"lidar": SCANNER, "imu": Steady(10, lag=1, clock=-60_000)},
+        {"lidar": SCANNER, "audio": Steady(20, lag=21, clock=-60_000)},
+    ],
+)
+def test_remedy_names_no_value_that_an_option_refuses_when_clocks_are_a_minute_apart(
+    rig: dict[str, Steady],
+) -> None:
+    used, report = _steady(Config(), rig, 24.0)
+    assert (used, report.state) == (0.0, SensorState.DEGRADED)
+    assert "stamp by one clock" in report.remedy
+    for option, value in re.findall(r"set (\S+) to (-?[\d.]*\d)", report.remedy):
+        override(Config(), {option: float(value)})  # raises where it is out of range

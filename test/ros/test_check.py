@@ -14,7 +14,7 @@ import pytest
 from builders import message
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros.support import WITHIN_S, Robot, node_command, patiently, recording, rig
-from sensor_msgs.msg import Imu
+from sensor_msgs.msg import CameraInfo, Imu
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import String
 
@@ -96,6 +96,23 @@ def test_check_shows_a_row_for_each_cause_when_nothing_runs(
     for subject in CAUSES:
         assert [row for row in rows if re.match(rf"FAIL +{subject} +no publisher on .*start its driver", row)]
     assert rows[-1].startswith("4 failed")
+
+
+def test_check_names_the_topic_of_a_driver_that_publishes_under_another_name(
+    node: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node.create_publisher(Imu, "/body/imu", 10)
+    node.create_publisher(CameraInfo, "/front/camera_info", 10)
+    node.create_subscription(Imu, "/nobody/imu", lambda _: None, 10)
+
+    def named(within_s: float) -> bool:
+        """Whether both were seen; a publisher not yet discovered is one that is not there."""
+        cli.main(["check", "--json", "--timeout", str(within_s)])
+        found = {line["subject"]: line["found"] for line in json.loads(capfd.readouterr().out)["lines"]}
+        assert "/nobody" not in found["imu"]
+        return "/body/imu" in found["imu"] and "/front/camera_info" in found["camera info"]
+
+    patiently(named, (2.0, 20.0, 60.0))
 
 
 def test_check_fails_for_want_of_a_clock_when_told_of_simulated_time(

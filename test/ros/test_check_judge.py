@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sentryfuse_core.config import Config, override
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Modality, Pose
 from sentryfuse_ros import check
 from sentryfuse_ros.check_judge import (
     ClockSeen,
@@ -82,7 +83,8 @@ def bad(lines: list[Line]) -> list[tuple[str, str, str]]:
 def test_judge_finds_nothing_when_all_is_well() -> None:
     lines = judged()
     assert bad(lines) == []
-    assert {line.subject for line in lines} == {"lidar", "clock", "checkpoint", "device", "shared memory"}
+    subjects = {"lidar", "ground", "clock", "checkpoint", "device", "shared memory"}
+    assert {line.subject for line in lines} == subjects
     assert exit_status(lines, strict=True) == 0
 
 
@@ -144,6 +146,42 @@ def test_judge_warns_of_the_parameters_when_nobody_publishes_transforms() -> Non
     assert bad(judged(transforms=False)) == [("WARN", "poses", "no_transforms")]
 
 
+PLACED = Pose((0.0, 0.0, 1.45), (0.0, 0.0, 0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("seen", "values", "height"),
+    [
+        (stream(placed=True, pose=PLACED), {}, "lidar 1.45 m"),
+        (stream(placed=False), {"lidar__translation_m": (0.0, 0.0, -0.25)}, "lidar -0.25 m"),
+    ],
+)
+def test_judge_tells_heights_over_what_is_taken_for_the_ground_when_a_sensor_is_placed(
+    seen: Stream, values: dict[str, Any], height: str
+) -> None:
+    [line] = [line for line in judged(seen, output__base_frame="axle", **values) if line.subject == "ground"]
+    assert "z = 0 of axle" in line.found
+    assert height in line.found
+    assert "set output.base_frame" in line.found
+
+
+def test_judge_warns_of_a_camera_whose_frame_looks_straight_up_when_tf2_places_it() -> None:
+    optical = Pose((0.3, 0.0, 1.5), (-0.5, 0.5, -0.5, 0.5))
+    verdicts = [
+        bad(judged(stream(placed=True, pose=pose), modality=Modality.CAMERA)) for pose in (PLACED, optical)
+    ]
+    assert verdicts == [[("WARN", "camera", "wrong_frame")], []]
+    assert bad(judged(stream(placed=True, pose=PLACED))) == []  # a lidar's z axis is meant to
+
+
+def test_judge_names_topics_of_the_kind_when_nobody_publishes_the_one_asked_for() -> None:
+    elsewhere = tuple(f"/{letter}/points" for letter in "abcdef")
+    found = [judged(replace(silent(NOBODY), elsewhere=elsewhere[:some]))[0].found for some in (0, 1, 6)]
+    assert found[0] == "no publisher on /lidar/points"
+    assert found[1].endswith("published on /a/points")
+    assert found[2].endswith("published on /a/points, /b/points, /c/points, /d/points and 2 more")
+
+
 @pytest.mark.parametrize("lag_ns", [-4 * MS, 0, 400 * MS, 499 * MS])
 def test_judge_takes_stamps_for_sane_when_they_are_a_little_off(lag_ns: int) -> None:
     assert bad(judged(stream(lag_ns=lag_ns))) == []
@@ -160,6 +198,13 @@ def test_judge_points_at_use_sim_time_when_a_clock_is_published_and_not_followed
     lines = judged(stream(lag_ns=1_000 * S), clock=ClockSeen(published=True))
     assert bad(lines) == [("FAIL", "lidar", "other_clock"), ("WARN", "clock", "clock_unused")]
     assert "use_sim_time" in lines[0].remedy
+
+
+def test_judge_points_at_the_driver_when_simulated_time_is_followed_and_stamps_are_not_of_it() -> None:
+    running = ClockSeen(use_sim_time=True, published=True, running=True)
+    [line] = [line for line in judged(stream(lag_ns=-NOW_NS), clock=running) if line.subject == "lidar"]
+    assert line.code == "other_clock"
+    assert line.remedy.startswith("set use_sim_time for the driver too")
 
 
 def test_judge_repeats_the_subscription_s_remedy_when_nothing_comes() -> None:

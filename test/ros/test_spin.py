@@ -35,6 +35,16 @@ def test_node_says_in_one_line_which_parameter_has_the_wrong_type(node: str) -> 
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize("streams", [">&-", "<&- >&- 2>&-"])
+def test_node_ends_with_its_own_status_when_standard_streams_are_closed(streams: str) -> None:
+    told = "import sys; from sentryfuse_ros import executables; sys.exit(executables.fusion_node())"
+    command = [sys.executable, "-c", told, "--ros-args", "-p", "camera.topik:=/x"]
+    shell = ["/bin/sh", "-c", f'exec "$@" {streams}', "sh", *command]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+@pytest.mark.ros
 def test_process_ends_and_tells_where_it_stood_when_its_node_does_not_end() -> None:
     told = """
 import os, signal, threading

@@ -112,9 +112,44 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
     (unplaced,) = (note for note in summary[0]["notes"] if note.startswith("no /tf_static"))
     assert summary[1]["notes"] == []
     assert f"note (drive, walk): {unplaced}" in shown.out
+    assert [row["missing"] for row in summary] == [["camera", "audio"], [], ["lidar", "imu", "audio"]]
+    assert "note (walk): lidar is not in the recording" in shown.out
+    assert "note (drive, walk): audio is not in the recording" in shown.out
     failures = [line for line in shown.err.splitlines() if line.startswith("failed:")]
     assert len(failures) == 3
     assert "failed: drive: map_min: not measured" in failures[0]
+
+
+@pytest.mark.slow
+def test_summary_tells_what_was_injected_when_a_scenario_missed_a_recording(
+    recordings: list[Path], tmp_path: Path
+) -> None:
+    story = tmp_path / "story.yaml"
+    event = "{at_s: 0.1, until_s: 0.3, stream: lidar, fault: drop}"
+    story.write_text(f"name: lidar_dies\nseconds: 0.5\nevents:\n  - {event}\n")
+    words = ["replay", *map(str, recordings), "--scenario", str(story), "--out", str(tmp_path / "out")]
+    assert main([*words, "--quiet"]) == 2
+    rows = json.loads((tmp_path / "out" / "summary.json").read_text())["recordings"]
+    drive, broken, walk = (row["injected"] for row in rows)
+    assert (drive["named"], drive["reached"]) == (1, 1)
+    assert broken is None
+    assert (walk["named"], walk["reached"], len(walk["missed"])) == (1, 0, 1)
+
+
+def test_outcomes_are_shown_when_the_summary_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, _suites: Sequence[Suite]) -> None:
+        raise OutputError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("sentryfuse_core.commands.replay_many.write_junit", full)
+    paths = [tmp_path / f"{name}.mcap" for name in "ab"]  # which are not there
+    assert main(["replay", *map(str, paths), "--out", str(tmp_path / "out")]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.count("FAILED") == 2
+    assert "summary:" not in shown.out
+    assert "failed: b: played to the end: no recording" in shown.err
+    assert shown.err.splitlines()[-1].endswith("No space left on device")
 
 
 @pytest.mark.parametrize(

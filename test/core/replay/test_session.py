@@ -91,6 +91,20 @@ def test_session_tells_each_run_by_itself_when_it_plays_a_clean_one_too(tmp_path
     assert set(told.values()) == {(0.49, 0.49)}
 
 
+def test_session_has_not_ended_when_it_is_interrupted_in_the_clean_run(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "a.mcap", bags.drive([Modality.IMU], seconds=0.5))
+    (tmp_path / "labels.jsonl").write_text('{"stamp_ns": 5, "boxes": []}\n')
+    (tmp_path / "story.yaml").write_text(STORY.replace("at_s: 1", "at_s: 0.1"))
+    told: list[str] = []
+    done = run_job(
+        Job(bag=bag, out=tmp_path / "out", scenario=tmp_path / "story.yaml"),
+        progress=lambda what, *_: told.append(what),
+        stop=lambda: "and without the faults" in told,
+    )
+    assert not done.result.interrupted
+    assert done.suite.failures[0] == "played to the end: interrupted in the run without the faults"
+
+
 @pytest.mark.slow
 def test_command_fails_with_a_line_each_when_criteria_are_not_met(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
