@@ -107,7 +107,7 @@ def sliced(network: _Network, kept: Kept) -> _Network:
 
     A layer whose kept units are the first ones in order is a prefix view of the same memory; others are
     copies. The result is for inference. Its parameters are its own, so that converting or moving it leaves
-    `network` as it is.
+    `network` as it is, and take no gradients, so that nobody trains that memory through it.
 
     Raises:
         ValueError: a layer that is not there, or units that are not, or twice.
@@ -120,7 +120,7 @@ def sliced(network: _Network, kept: Kept) -> _Network:
             raise ValueError(f"{name} has {layers[name].units} units; it cannot keep {list(units)}")
     views: dict[int, Tensor] = {id(tensor): tensor.detach() for tensor in network.buffers()}
     for tensor in network.parameters():
-        views[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+        views[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=False)
     small = copy.deepcopy(network, dict(views))
     for name, layer in find_units(small).items():
         if name in kept:

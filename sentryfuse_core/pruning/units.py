@@ -36,7 +36,8 @@ def inferring(network: nn.Module) -> Iterator[None]:
     torch's counter fails where a module is handed a parameter that takes gradients, such as learned queries.
     """
     training = [module for module in network.modules() if module.training]
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    # What was made in inference mode takes none anyway, and torch refuses to set it back.
+    learning = [one for one in network.parameters() if one.requires_grad and not one.is_inference()]
     try:
         network.eval()
         for parameter in learning:

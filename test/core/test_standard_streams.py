@@ -11,15 +11,15 @@ import pytest
 
 from sentryfuse_core.types import Modality
 
+_WITHIN_S = 240.0  # what hangs is to fail
 CLI = "from sentryfuse_core.cli import main; sys.exit(main())"
 
 
 def closed(streams: str, program: str, *words: str) -> subprocess.CompletedProcess[str]:
     """A program's end whose shell closed these streams."""
     command = [sys.executable, "-c", f"import sys; {program}", *words]
-    return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@" {streams}', "sh", *command], capture_output=True, text=True, check=False
-    )
+    shell = ["/bin/sh", "-c", f'exec "$@" {streams}', "sh", *command]
+    return subprocess.run(shell, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
 
 
 @pytest.mark.parametrize("streams", [">&-", "2>&-", "<&- >&- 2>&-"])
@@ -37,6 +37,17 @@ def test_nothing_gets_into_what_is_opened_when_streams_are_closed(tmp_path: Path
         "print('z', file=sys.stderr); print(file.fileno(), file=file)"
     )
     assert closed("<&- >&- 2>&-", program, str(found)).returncode == 0
+    assert int(found.read_text()) > 2
+
+
+def test_a_process_that_is_started_has_its_streams_when_they_were_closed(tmp_path: Path) -> None:
+    found = tmp_path / "found"
+    child = "import sys; file = open(sys.argv[1], 'w'); file.write(str(file.fileno()))"
+    program = (
+        "from sentryfuse_core.standard_streams import open_standard_streams; open_standard_streams(); "
+        "import subprocess; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
+    )
+    assert closed("<&- >&- 2>&-", program, child, str(found)).returncode == 0
     assert int(found.read_text()) > 2
 
 

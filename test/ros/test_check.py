@@ -98,7 +98,7 @@ def test_check_shows_a_row_for_each_cause_when_nothing_runs(
     assert rows[-1].startswith("4 failed")
 
 
-def test_check_names_the_topic_of_a_driver_that_publishes_under_another_name(
+def test_check_names_the_topic_when_a_driver_publishes_under_another_name(
     node: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     node.create_publisher(Imu, "/body/imu", 10)

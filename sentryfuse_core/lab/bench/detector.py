@@ -207,6 +207,7 @@ def score(
                 own = entry.net is not entries[0].net
                 runner = PartRunner(entry.net, batch.inputs, batch=len(batch.boxes)) if own else whole
                 for mask, run in entry.runs.items():
+                    # Without labels: riders are told twice, as in docs/pruning_benchmark.md.
                     entry.boxes.setdefault(mask, []).extend(frames_of(runner(*run), ()))
             on_frames(len(batch.boxes))
     return truth

@@ -130,7 +130,7 @@ def train(
     if args.resume:
         check_identity(options.folder, identity)
     teacher = start.network() if start is not None and keep_up else None
-    trainer = Trainer(shape, options, source=source, resume=args.resume, teacher=teacher, labels=labels)
+    trainer = Trainer(shape, options, labels=labels, source=source, resume=args.resume, teacher=teacher)
     if not args.resume:
         start_anew(options.folder, identity, old=("state.safetensors", "curve.csv"))
         if start is not None:

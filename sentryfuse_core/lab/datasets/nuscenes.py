@@ -141,7 +141,7 @@ class Scene:
                 below = self._below_lidar(self.samples[0])
             imu = _readings(self.imu_path, below)
         for sample in self.samples:
-            with self._reading("sample_data, calibrated_sensor and ego_pose"):
+            with self._reading("sample_data and calibrated_sensor"):
                 moment = self._moment(sample, imu)
             yield from read(moment, self.boxes(sample))
 

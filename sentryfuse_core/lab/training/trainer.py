@@ -123,12 +123,12 @@ class Trainer:
         shape: ModelShape,
         options: TrainOptions,
         *,
+        labels: Sequence[str],
         source: BatchSource | None = None,
         resume: bool = False,
         teacher: SentryFuseNet | None = None,
-        labels: Sequence[str] = (),
     ) -> None:
-        """`labels` are of the classes.
+        """`labels` are of the classes, by which the boxes are judged as the robot reads them.
 
         `teacher`: what this network is to keep up with at full width, for example the one it began as.
         """

@@ -231,6 +231,12 @@ def test_costs_are_of_inference_and_change_nothing_when_the_network_is_in_traini
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+def test_macs_are_counted_when_the_network_was_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        network = nn.Linear(DIM, CLASSES)
+    assert measure_macs(network, torch.randn(2, DIM)) == 2 * DIM * CLASSES
+
+
 def test_costs_add_up_when_some_units_stay() -> None:
     macs: Mapping[str, int] = {"x": 10, "y": 3}
     costs = UnitCosts(macs, {"x": 4, "y": 2}, fixed=5)

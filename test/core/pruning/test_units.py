@@ -159,6 +159,20 @@ def test_sliced_network_leaves_the_whole_alone_when_it_is_converted(backbone: st
         assert torch.equal(network(inputs), before)
 
 
+def test_sub_network_takes_no_gradients_when_the_whole_learns() -> None:
+    network = network_of("trunk")
+    small = sliced(network, prefix({"trunk.layers.0.feed": 2}))
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert not any(parameter.requires_grad for parameter in small.parameters())
+
+
+def test_network_is_sliced_when_it_was_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        network = network_of("trunk")
+    small = sliced(network, prefix(dict.fromkeys(find_units(network), 2)))
+    assert torch.isfinite(small(inputs_of())).all()
+
+
 def test_sub_network_is_sliced_again_when_it_is_a_network_itself() -> None:
     network, inputs = NETWORKS["branches"], inputs_of()
     layers = find_units(network)

@@ -13,6 +13,7 @@ import torch
 from networks import GATED, TINY, labelled
 
 from sentryfuse_core.errors import CheckpointError, ConfigError, OutputError
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
@@ -32,7 +33,9 @@ def varied(step: int) -> LabelledBatch:
 
 
 def trainer(folder: Path, *, steps: int, source: Any = varied, resume: bool = False) -> Trainer:
-    return Trainer(TINY, TrainOptions(folder=folder, steps=steps, batch=8), source=source, resume=resume)
+    return Trainer(
+        TINY, TrainOptions(folder=folder, steps=steps, batch=8), labels=LABELS, source=source, resume=resume
+    )
 
 
 def steps_logged(folder: Path) -> list[int]:
@@ -42,6 +45,12 @@ def steps_logged(folder: Path) -> list[int]:
 
 class StopError(Exception):
     pass
+
+
+def test_networks_know_their_labels_when_a_run_is_resumed(tmp_path: Path) -> None:
+    trainer(tmp_path, steps=1).run(lambda _: None)
+    again = trainer(tmp_path, steps=2, resume=True)
+    assert (again.net.labels, again.average.labels) == (LABELS, LABELS)
 
 
 def test_trainer_lowers_the_loss_when_a_batch_is_repeated(tmp_path: Path) -> None:
@@ -78,7 +87,7 @@ def test_trainer_runs_parts_at_levels_of_their_own_when_it_draws_narrow_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = replace(TINY, widths=(1.0, 0.5, 0.25), camera_halved=(0.5,))
-    made = Trainer(shape, TrainOptions(folder=tmp_path, steps=12, batch=8), source=same)
+    made = Trainer(shape, TrainOptions(folder=tmp_path, steps=12, batch=8), labels=LABELS, source=same)
     fuse, seen = made.net.fuse, set()
 
     def noted(*args: Any, parts: PartLevels, **named: Any) -> Any:
@@ -100,7 +109,7 @@ def with_raw(step: int) -> LabelledBatch:
 def test_trainer_is_taught_by_the_answer_without_the_sensor_that_it_spoils(tmp_path: Path) -> None:
     shape = replace(TINY, qualities=tuple(measure.key for measure in MEASURES))
     options = TrainOptions(folder=tmp_path, steps=6, batch=8)
-    made, logs = Trainer(shape, options, source=with_raw), []
+    made, logs = Trainer(shape, options, labels=LABELS, source=with_raw), []
     made.run(logs.append)
     assert all(log.spoilt is not None and log.loss_spoilt > 0.0 for log in logs)
     assert made.net.trust is not None
@@ -118,7 +127,7 @@ def test_trust_keeps_what_it_knows_of_a_sensor_that_the_data_lacks(tmp_path: Pat
         quality[:, audio] = torch.nan
         return replace(batch, inputs=replace(batch.inputs, audio=None, quality=quality))
 
-    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), source=deaf)
+    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), labels=LABELS, source=deaf)
     assert made.net.trust is not None
     made.net.trust.centre.fill_(0.25)
     made.run()
@@ -133,7 +142,7 @@ def test_trust_keeps_what_good_data_measures_when_it_starts_from_weights_that_kn
         batch = labelled(step, batch=8)
         return replace(batch, inputs=replace(batch.inputs, quality=torch.full((8, len(MEASURES)), 0.5)))
 
-    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), source=alike)
+    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), labels=LABELS, source=alike)
     known = {**made.net.state_dict(), "trust.centre": torch.full((len(MEASURES),), 0.25)}
     made.start_from({name: item.clone() for name, item in known.items()})
     made.run()
@@ -146,7 +155,7 @@ def test_trust_keeps_what_good_data_measures_when_it_starts_from_weights_that_kn
 def test_trainer_spoils_nothing_when_it_is_told_so(tmp_path: Path) -> None:
     options = TrainOptions(folder=tmp_path, steps=1, batch=8, faults=False)
     logs: list[StepLog] = []
-    Trainer(TINY, options, source=with_raw).run(logs.append)
+    Trainer(TINY, options, labels=LABELS, source=with_raw).run(logs.append)
     assert logs[0].spoilt is None
 
 
@@ -235,7 +244,7 @@ def test_trainer_shows_no_other_sensor_when_it_trains_for_some(
 ) -> None:
     sensors = ModalitySet.of(Modality.CAMERA, Modality.IMU)
     options = TrainOptions(folder=tmp_path, steps=6, batch=8, sensors=sensors)
-    made = Trainer(TINY, options, source=varied)
+    made = Trainer(TINY, options, labels=LABELS, source=varied)
     encode, seen = made.net.encode, []
 
     def noted(inputs: ModelInput, **named: Any) -> Any:
@@ -252,7 +261,7 @@ def test_trainer_shows_no_other_sensor_when_it_trains_for_some(
 def test_trainer_learns_in_the_world_when_the_world_is_made_on_a_gpu(tmp_path: Path) -> None:
     logs: list[StepLog] = []
     options = TrainOptions(folder=tmp_path, steps=5, batch=8, device="cuda", reuse=2)
-    Trainer(TINY, options).run(logs.append)
+    Trainer(TINY, options, labels=LABELS).run(logs.append)
     assert all(log.loss_full > 0.0 for log in logs)
 
 
