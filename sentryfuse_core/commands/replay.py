@@ -32,10 +32,11 @@ _LONGEST_S = 1e9  # 30 years; more nanoseconds than this do not fit a stamp
 _DESCRIPTION = """\
 Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
 waits, so the sets do not depend on this machine's speed (unless budget.latency_ms sets a limit: the
-network's level then follows the milliseconds measured here). Reads .mcap, .db3 and ROS 1 .bag files and
-rosbag2 folders. One topic of each sensor is found by its type; sensors that are not in the recording
-are left out. Where a labels.jsonl lies beside the recording, boxes are scored against it, and with a
-scenario they are compared with those of a second run without it (in clean/).
+network's level then follows the milliseconds measured here; and another backend rounds otherwise).
+Reads .mcap, .db3 and ROS 1 .bag files and rosbag2 folders. One topic of each sensor is found by its
+type; sensors that are not in the recording are left out. Where a labels.jsonl lies beside the
+recording, boxes are scored against it, and with a scenario they are compared with those of a second run
+without it (in clean/).
 
 Writes into a new folder:
   results.mcap   detections, markers, status of every set, diagnostics (opens in rerun and Foxglove)

@@ -62,7 +62,8 @@ def report_data(
         **{f"pose of {name}": source for name, source in result.poses.items()},
         "camera info": ", ".join(dict.fromkeys(result.selection.camera_infos.values())) or "none",
         "checkpoint": result.checkpoint,
-        "device": result.device,
+        "device": result.ran_by.device,
+        "backend": result.ran_by.reason or result.ran_by.name,
         "scenario": "none" if options.scenario is None else options.scenario.name,
         "parameters": _changed(options.config),
         "command": " ".join(command),
@@ -130,7 +131,8 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
         if found["p50"] is not None:
             text = ", ".join(f"{name} {found[name]:.1f}" for name in ("p50", "p95", "p99"))
             yield f"{stage} latency", f"{text} ms"
-    yield "network", f"{result.checkpoint} on {result.device}"
+    name, device, reason = result.ran_by
+    yield "network", f"{result.checkpoint} on {device}, {reason or name}"
     for note in _notes(result):
         yield "note", note
     yield "results", str(folder / "results.mcap")

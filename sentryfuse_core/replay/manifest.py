@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["file_sha256", "machine", "manifest", "processor", "source_commit", "versions"]
 
-_PACKAGES = ("numpy", "opencv-python-headless", "rosbags", "safetensors", "torch")
+_PACKAGES = (
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "openvino",
+    "rosbags",
+    "safetensors",
+    "torch",
+)
 
 
 def file_sha256(path: Path) -> str:
@@ -90,7 +98,8 @@ def manifest(
         "poses": dict(result.poses),
         "scenario": None if scenario is None else {"path": str(scenario), "sha256": file_sha256(scenario)},
         "seed": 0 if options.scenario is None else options.scenario.seed,
-        "device": result.device,
+        "device": result.ran_by.device,
+        "backend": result.ran_by.name,
         "versions": versions(),
         "machine": machine(),
     }

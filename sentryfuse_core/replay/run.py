@@ -39,6 +39,7 @@ from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.sets import Sets
 from sentryfuse_core.replay.truth import Truth
+from sentryfuse_core.runtime.backend import RanBy, ran_by
 from sentryfuse_core.runtime.beside import beside, can_run_beside
 from sentryfuse_core.types import SensorReport, SensorState, Transition
 
@@ -70,7 +71,7 @@ class ReplayResult:
     records: tuple[SetRecord, ...]
     frames: tuple[ReportFrame, ...]
     checkpoint: str
-    device: str
+    ran_by: RanBy
     start_ns: int
     notes: tuple[str, ...]
     poses: dict[str, str]  # by sensor, the chain of frames that placed it, or 'parameters'
@@ -379,7 +380,7 @@ class _Run:
             records=tuple(self.sets.records),
             frames=tuple(self._sampler.frames),
             checkpoint=self._pipeline.bank.identity,
-            device=self._pipeline.backend.device,
+            ran_by=ran_by(self._pipeline.backend),
             start_ns=self._start_ns,
             notes=(
                 *reader.notes,

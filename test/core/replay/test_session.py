@@ -11,6 +11,8 @@ import bags
 import pytest
 
 from sentryfuse_core.cli import main
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.replay.finish import summary_rows
 from sentryfuse_core.replay.session import Job, run_job
 from sentryfuse_core.types import Modality
 
@@ -76,6 +78,16 @@ def test_session_names_the_recording_for_other_folders_when_it_was_named_from_th
     run_job(Job(bag=Path("a.mcap"), out=Path("out")))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["bag"]["path"] == str(bag)
+
+
+def test_session_names_the_backend_when_other_backends_would_round_otherwise(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "a.mcap", bags.drive([Modality.LIDAR], seconds=0.3))
+    done = run_job(Job(bag=bag, out=tmp_path / "out", config=override(Config(), {"model.backend": "eager"})))
+    manifest = json.loads((done.folder / "manifest.json").read_text())
+    assert (manifest["backend"], manifest["device"]) == ("eager", "cpu")
+    reason = "eager: asked for by model.backend"
+    assert reason in (done.folder / "report.html").read_text()
+    assert f"on cpu, {reason}" in dict(summary_rows(done.folder, done.result))["network"]
 
 
 def test_session_tells_each_run_by_itself_when_it_plays_a_clean_one_too(tmp_path: Path) -> None:
