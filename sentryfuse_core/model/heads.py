@@ -25,7 +25,7 @@ _BESIDE_M = 2.0  # without a lidar, boxes of a class this close to a better one 
 _BEHIND = 0.15  # and those this share of its range further off, or nearer, in the same direction
 _CANDIDATES = 50  # boxes that this is asked of, where fewer are wanted
 _DOUBT = 0.7  # what is left of such a box's score
-_RIDER, _RIDING = "pedestrian", "cyclist"  # classes: whoever is the one may be a part of the other
+_PERSON, _CYCLIST = "pedestrian", "cyclist"  # labels: every cyclist has a person in it
 _PRIOR_LOGIT = -2.2  # a heat map starts at 0.1, so that the first steps are not spent on emptiness
 
 
@@ -97,9 +97,9 @@ def find_peaks(output: HeadOutput, *, count: int, labels: Sequence[str] = ()) ->
     scores = peaks.scores
     if output.evidence and Modality.LIDAR not in output.evidence:
         scores = scores * _DOUBT ** _rivals(peaks.boxes[..., :2], peaks.classes)
-    if _RIDER in labels and _RIDING in labels:
-        inside = _within(peaks.boxes) & (peaks.classes == labels.index(_RIDER))[:, :, None]
-        inside &= (peaks.classes == labels.index(_RIDING))[:, None]
+    if _PERSON in labels and _CYCLIST in labels:
+        inside = _within(peaks.boxes) & (peaks.classes == labels.index(_PERSON))[:, :, None]
+        inside &= (peaks.classes == labels.index(_CYCLIST))[:, None]
         scores = scores * torch.where(inside, 1.0 - scores[:, None], 1.0).prod(dim=2)
     scores, order = scores.topk(min(count, scores.shape[1]), dim=1)
     return Peaks(

@@ -118,10 +118,10 @@ def sliced(network: _Network, kept: Kept) -> _Network:
             raise ValueError(f"no prunable layer {name!r}; there are {', '.join(layers)}")
         if len(set(units)) < len(units) or not all(0 <= unit < layers[name].units for unit in units):
             raise ValueError(f"{name} has {layers[name].units} units; it cannot keep {list(units)}")
-    views: dict[int, Tensor] = {id(tensor): tensor.detach() for tensor in network.buffers()}
+    views: dict[int, object] = {id(tensor): tensor.detach() for tensor in network.buffers()}
     for tensor in network.parameters():
         views[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=False)
-    small = copy.deepcopy(network, dict(views))
+    small = copy.deepcopy(network, views)
     for name, layer in find_units(small).items():
         if name in kept:
             _cut(layer, kept[name])

@@ -23,15 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["file_sha256", "machine", "manifest", "processor", "source_commit", "versions"]
 
-_PACKAGES = (
-    "numpy",
-    "onnxruntime",
-    "opencv-python-headless",
-    "openvino",
-    "rosbags",
-    "safetensors",
-    "torch",
-)
+_PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "openvino", "rosbags", "safetensors", "torch")
 
 
 def file_sha256(path: Path) -> str:

@@ -98,7 +98,8 @@ def _part(scored: Sequence[_Scored]) -> dict[str, Any]:
         "mave_m_s": motion.mave_m_s,
         "sets": len(scored),
     }
-    return {name: json_value(value, _DIGITS) for name, value in plain.items()}
+    short: dict[str, Any] = json_value(plain, _DIGITS)
+    return short
 
 
 def _beside(records: Sequence[SetRecord], truth: Truth) -> list[_Scored]:
