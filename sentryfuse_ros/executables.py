@@ -28,7 +28,8 @@ usage: ros2 run sentryfuse {name} --ros-args [-r FROM:=TO] [-p NAME:=VALUE] [--p
 def fusion_node() -> int:
     """Run the fusion node; the exit status is 2 after an error."""
     summary = "Camera, lidar, IMU and audio in, detections and an account of how they were made out"
-    return _start("fusion_node", summary, own_messages=True)
+    page = "docs/ros_api.md; `sentryfuse params` lists the latter"
+    return _start("fusion_node", summary, own_messages=True, page=page)
 
 
 def player_node() -> int:
@@ -43,7 +44,7 @@ def fault_injector_node() -> int:
     return _start("fault_injector_node", summary, own_messages=False, page="docs/faults.md")
 
 
-def _start(name: str, summary: str, *, own_messages: bool, page: str = "docs/ros_api.md") -> int:
+def _start(name: str, summary: str, *, own_messages: bool, page: str) -> int:
     # Until the node takes them itself: importing ROS takes a second, and nothing is open yet to be closed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)

@@ -114,7 +114,8 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
     sets, coverage = metrics["sets"], metrics["coverage"]
     text = f"{sets}"
     if coverage is not None:
-        text += f"; {coverage['share']:.1%} of the {coverage['stamps']} {coverage['anchor']} stamps"
+        messages = f"{coverage['stamps']} messages of the {coverage['anchor']}"
+        text += f"; one for {coverage['share']:.1%} of the {messages}"
     yield "sets", text
     yield "boxes", f"{metrics['detections']}"
     yield from _accuracy_rows(metrics)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from sentryfuse_core.safe_files import check_regular, text_lines
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Detection
 
-__all__ = ["Labelled", "TrueBox", "read_labels"]
+__all__ = ["Labelled", "TrueBox", "none_near", "read_labels"]
 
 _NUMBERS = ("x", "y", "z", "length", "width", "height", "yaw")
 _LINE = "give an object with stamp_ns and a list of boxes, each with a label and numbers"
@@ -70,6 +70,16 @@ def read_labels(path: Path, *, check: Callable[[Detection], None] = lambda _: No
                 f"{path}:{number}: line {before} has the moment {found.stamp_ns} too; put its boxes into one"
             )
         yield found
+
+
+def none_near(stamps_ns: Sequence[int], first_ns: int, *, near_ns: int) -> str:
+    """That no label is of a recording whose first set is of `first_ns`; both show another clock or unit."""
+    if not stamps_ns:
+        return "it labels no moment"
+    return (
+        f"none of its {len(stamps_ns)} labelled moments is as near to a set as {near_ns // 1_000_000} ms: "
+        f"they begin at {min(stamps_ns)} ns, the sets at {first_ns} ns; give labels of the same clock, in ns"
+    )
 
 
 def _labelled(line: str, check: Callable[[Detection], None]) -> Labelled:

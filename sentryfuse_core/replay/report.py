@@ -41,8 +41,8 @@ def summary(data: ReportData) -> list[str]:
     coverage = data.metrics.get("coverage")
     if coverage:
         lines.append(
-            f"{coverage['share']:.1%} of the {coverage['stamps']} {coverage['anchor']} stamps "
-            "got a set of their own."
+            f"{coverage['share']:.1%} of the {coverage['stamps']} messages of the {coverage['anchor']} "
+            "in the recording got a set of their own."
         )
     share = data.metrics.get("output", {}).get("share")
     if share is not None:
@@ -157,7 +157,7 @@ def _tiles(data: ReportData) -> str:
     ]
     if metrics.get("coverage"):
         tiles.append(
-            (f"of the {metrics['coverage']['anchor']}'s stamps", f"{metrics['coverage']['share']:.1%}")
+            (f"of the {metrics['coverage']['anchor']}'s messages", f"{metrics['coverage']['share']:.1%}")
         )
     if metrics.get("real_time_factor"):
         tiles.append(("times real time", f"{metrics['real_time_factor']:.1f}"))

@@ -14,6 +14,7 @@ from sentryfuse_core.replay.accuracy import accuracy
 from sentryfuse_core.replay.criteria import Criterion, judge
 from sentryfuse_core.replay.finish import write_all
 from sentryfuse_core.replay.junit import Suite, write_junit
+from sentryfuse_core.replay.labels import none_near
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult, replay
 from sentryfuse_core.replay.track_scores import track_metrics
@@ -87,11 +88,9 @@ def run_job(
         scores = accuracy(result.records, options.truth, clean=whole)
     tracks = track_metrics(result.records, start_ns=result.start_ns, truth=options.truth, clean=whole)
     result = replace(result, metrics=result.metrics | {"accuracy": scores, "tracks": tracks})
-    if options.truth is not None and scores is not None and not scores["sets_scored"]:
-        note = (
-            f"{labels}: none of its {len(options.truth)} labelled moments is as near to a set as "
-            f"{NEAR_NS / 1e6:.0f} ms, so nothing was scored: they are of another recording or clock"
-        )
+    if options.truth is not None and scores is not None and result.records and not scores["sets_scored"]:
+        why = none_near(options.truth.stamps_ns, result.records[0].stamp_ns, near_ns=NEAR_NS)
+        note = f"{labels}: nothing was scored: {why}"
         result = replace(result, notes=(*result.notes, note))
     verdicts = judge(job.criteria, result.metrics)
     write_all(outputs.folder, options, result, command=job.command, scenario=job.scenario, verdicts=verdicts)

@@ -23,13 +23,13 @@ class Truth:
 
     def __init__(self, stamps_ns: Sequence[int], boxes: Sequence[tuple[Detection, ...]]) -> None:
         order = sorted(range(len(stamps_ns)), key=stamps_ns.__getitem__)
-        self._stamps_ns = [stamps_ns[index] for index in order]
+        self.stamps_ns = [stamps_ns[index] for index in order]
         self._boxes = [boxes[index] for index in order]
         self.labels = tuple(sorted({box.label for moment in boxes for box in moment}))
 
     def __len__(self) -> int:
         """Number of labelled moments."""
-        return len(self._stamps_ns)
+        return len(self.stamps_ns)
 
     @property
     def followed(self) -> bool:
@@ -43,7 +43,7 @@ class Truth:
 
     def near(self, stamp_ns: int, *, most_ns: int = NEAR_NS) -> tuple[Detection, ...] | None:
         """The boxes of the nearest label, None where it is further than `most_ns` from `stamp_ns`."""
-        index = nearest(self._stamps_ns, stamp_ns, most_ns)
+        index = nearest(self.stamps_ns, stamp_ns, most_ns)
         return None if index is None else self._boxes[index]
 
 

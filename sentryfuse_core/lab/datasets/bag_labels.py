@@ -24,7 +24,7 @@ from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.fit import FitCheck
-from sentryfuse_core.replay.labels import read_labels
+from sentryfuse_core.replay.labels import none_near, read_labels
 from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Detection, Modality, ModalitySet, SyncedSet
 
@@ -204,13 +204,14 @@ def _frames(
 
     With `moments` None every such set. Raises DatasetError where no set is near a label.
     """
-    robot, stamps_ns, last_ns = _Robot(config), sorted(moments or ()), 0
+    robot, stamps_ns, first_ns, last_ns = _Robot(config), sorted(moments or ()), 0, 0
     preprocessor, matched = robot.preprocessor, moments is None
     with BagReader(bag) as reader:
         poses = BagTransforms(reader, config, _names(selection), robot.placer)
         for synced in _sets(reader, poses, selection, robot):
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = robot.prepare(synced).inputs
+            first_ns = first_ns or synced.stamp_ns
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
             matched = matched or index is not None
             if inputs.present and (moments is None or index is not None):
@@ -227,7 +228,4 @@ def _frames(
                 turn = EgoStep(yaw=preprocessor.yaw_since(synced, inputs.present, from_ns))
                 yield replace(frame, way=way or turn, over_ground=way is not None)
     if not matched:
-        raise DatasetError(
-            f"{bag}: none of its {len(stamps_ns)} labelled moments is as near to a set as "
-            f"{_NEAR_NS // 1_000_000} ms: they are of another recording or clock; give its own"
-        )
+        raise DatasetError(f"{bag}: {none_near(stamps_ns, first_ns, near_ns=_NEAR_NS)}")

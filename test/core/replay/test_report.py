@@ -256,7 +256,7 @@ def test_report_is_the_same_when_written_twice(tmp_path: Path) -> None:
 def test_summary_tells_the_story_in_sentences() -> None:
     text = " ".join(report.summary(data()))
     assert "30 sets in 3.0 s" in text
-    assert "100.0% of the 30 camera stamps" in text
+    assert "100.0% of the 30 messages of the camera in the recording" in text
     assert "Lidar: part of 50% of the sets, lost 1 time; mostly: as the test says." in text
     assert "Audio: never received" in text
     assert "3.5 times as fast" in text
