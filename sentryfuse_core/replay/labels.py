@@ -72,10 +72,15 @@ def read_labels(path: Path, *, check: Callable[[Detection], None] = lambda _: No
         yield found
 
 
-def none_near(stamps_ns: Sequence[int], first_ns: int, *, near_ns: int) -> str:
-    """That no label is of a recording whose first set is of `first_ns`; both show another clock or unit."""
+def none_near(stamps_ns: Sequence[int], first_ns: int | None, *, near_ns: int) -> str:
+    """That no label is near any set, the first of which is of `first_ns` (None: there is no set).
+
+    Where labels and sets begin shows another recording, clock or unit.
+    """
     if not stamps_ns:
         return "it labels no moment"
+    if first_ns is None:
+        return f"there is no set for its {len(stamps_ns)} labelled moments"
     return (
         f"none of its {len(stamps_ns)} labelled moments is as near to a set as {near_ns // 1_000_000} ms: "
         f"they begin at {min(stamps_ns)} ns, the sets at {first_ns} ns; give labels of the same clock, in ns"

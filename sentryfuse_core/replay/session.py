@@ -88,8 +88,9 @@ def run_job(
         scores = accuracy(result.records, options.truth, clean=whole)
     tracks = track_metrics(result.records, start_ns=result.start_ns, truth=options.truth, clean=whole)
     result = replace(result, metrics=result.metrics | {"accuracy": scores, "tracks": tracks})
-    if options.truth is not None and scores is not None and result.records and not scores["sets_scored"]:
-        why = none_near(options.truth.stamps_ns, result.records[0].stamp_ns, near_ns=NEAR_NS)
+    if options.truth is not None and scores is not None and not scores["sets_scored"]:
+        first_ns = next((record.stamp_ns for record in result.records), None)
+        why = none_near(options.truth.stamps_ns, first_ns, near_ns=NEAR_NS)
         note = f"{labels}: nothing was scored: {why}"
         result = replace(result, notes=(*result.notes, note))
     verdicts = judge(job.criteria, result.metrics)

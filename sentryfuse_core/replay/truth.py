@@ -19,17 +19,13 @@ _DISTANCE_M = 4.0
 
 
 class Truth:
-    """Boxes in the network's region by time."""
+    """Boxes in the network's region by time; `stamps_ns` are of the labelled moments, in order."""
 
     def __init__(self, stamps_ns: Sequence[int], boxes: Sequence[tuple[Detection, ...]]) -> None:
         order = sorted(range(len(stamps_ns)), key=stamps_ns.__getitem__)
         self.stamps_ns = [stamps_ns[index] for index in order]
         self._boxes = [boxes[index] for index in order]
         self.labels = tuple(sorted({box.label for moment in boxes for box in moment}))
-
-    def __len__(self) -> int:
-        """Number of labelled moments."""
-        return len(self.stamps_ns)
 
     @property
     def followed(self) -> bool:

@@ -204,14 +204,15 @@ def _frames(
 
     With `moments` None every such set. Raises DatasetError where no set is near a label.
     """
-    robot, stamps_ns, first_ns, last_ns = _Robot(config), sorted(moments or ()), 0, 0
+    robot, stamps_ns, last_ns = _Robot(config), sorted(moments or ()), 0
+    first_ns: int | None = None
     preprocessor, matched = robot.preprocessor, moments is None
     with BagReader(bag) as reader:
         poses = BagTransforms(reader, config, _names(selection), robot.placer)
         for synced in _sets(reader, poses, selection, robot):
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = robot.prepare(synced).inputs
-            first_ns = first_ns or synced.stamp_ns
+            first_ns = synced.stamp_ns if first_ns is None else first_ns
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
             matched = matched or index is not None
             if inputs.present and (moments is None or index is not None):

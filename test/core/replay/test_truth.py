@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentryfuse_core.errors import BagError
+from sentryfuse_core.replay.labels import none_near
 from sentryfuse_core.replay.truth import NEAR_NS, load_labels, matched
 from sentryfuse_core.types import Detection
 
@@ -44,11 +45,16 @@ def test_truth_is_read_when_another_editor_wrote_the_lines(tmp_path: Path) -> No
     path = tmp_path / "labels.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + more.replace("\n", "\r\n\r\n").encode())
     truth = load_labels(path)
-    assert len(truth) == 2
+    assert len(truth.stamps_ns) == 2
     assert [item.x for item in truth.at(100)] == [6.0]
     path.write_text(plain.replace("6.0", "NaN"), encoding="utf-8")
     with pytest.raises(BagError, match=r"labels\.jsonl:2: a box of \[nan"):
         load_labels(path)
+
+
+def test_none_near_names_no_stamp_of_a_set_when_there_is_no_set() -> None:
+    assert none_near([5], None, near_ns=NEAR_NS) == "there is no set for its 1 labelled moments"
+    assert "begin at 5 ns, the sets at 7 ns" in none_near([5], 7, near_ns=NEAR_NS)
 
 
 def test_labels_are_refused_by_line_when_a_moment_has_two(tmp_path: Path) -> None:
