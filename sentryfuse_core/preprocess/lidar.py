@@ -25,6 +25,7 @@ __all__ = ["decode", "decode_timed", "move", "pillars", "turned"]
 
 _NEAREST_M, _FURTHEST_M = 1e-4, 1000.0  # coordinates that a lidar gives; no half of a cloud lies beyond
 _SAMPLED = 512  # about this many points show which units and byte order they have
+_USUAL_RETURNS = 12_000  # in the region: the median of the clouds that the shipped weights were trained on
 
 
 def decode(cloud: PointCloud, *, intensity_full_scale: float) -> NDArray[np.float32]:
@@ -135,6 +136,10 @@ def pillars(points: Tensor) -> Tensor:
     `points` is [B, N, 4]: x, y, z in metres in the base frame and intensity 0..1. Rows with a NaN or
     outside the region (height included) are ignored. Channels: log1p(count) / 4, maximum, mean and
     minimum z in metres, mean intensity, occupied; all 0 in an empty cell.
+
+    What a count tells is where returns lie close, not how many a lidar takes: those of a cloud with over
+    `_USUAL_RETURNS` in the region are scaled down to as many, so that a lidar five times as dense as any in
+    training, or several merged into one cloud, looks like one that was there.
     """
     batch, of_each, _ = points.shape
     side = GEOMETRY.pillar_cells
@@ -156,6 +161,8 @@ def pillars(points: Tensor) -> Tensor:
 
     empty = torch.zeros(batch * side * side, device=points.device)
     count = empty.index_add(0, cell, torch.ones_like(z))
+    returns = count.view(batch, -1).sum(dim=1, keepdim=True)
+    told = count.view(batch, -1) * (_USUAL_RETURNS / returns.clamp(min=_USUAL_RETURNS))
     z_sum = empty.index_add(0, cell, z)
     intensity_sum = empty.index_add(0, cell, intensity)
     there = count > 0
@@ -163,7 +170,7 @@ def pillars(points: Tensor) -> Tensor:
     z_min = (empty + torch.inf).scatter_reduce(0, cell, z, "amin").where(there, empty)
     divisor = count.clamp(min=1.0)
     channels = (
-        torch.log1p(count) / 4.0,
+        torch.log1p(told) / 4.0,
         z_max,
         z_sum / divisor,
         z_min,

@@ -107,6 +107,26 @@ def test_pillars_are_zero_when_no_point_is_inside() -> None:
     assert not pillars(torch.empty(1, 0, 4)).any()
 
 
+def test_pillars_tell_the_same_when_a_dense_cloud_is_denser_still() -> None:
+    rng = np.random.default_rng(4)
+    cloud = torch.from_numpy(rng.uniform([0, -16, -1, 0], [32, 16, 4, 1], (1, 12_000, 4)).astype(np.float32))
+    usual = pillars(cloud)
+    beside = torch.cat((cloud, cloud + torch.tensor([100.0, 0.0, 0.0, 0.0])), dim=1)
+    torch.testing.assert_close(pillars(beside), usual)  # what lies outside the region makes it no denser
+    five = pillars(torch.cat((cloud.repeat(1, 5, 1), cloud.repeat(1, 5, 1) * torch.nan), dim=1))
+    torch.testing.assert_close(five, usual, atol=1e-5, rtol=1e-5)
+
+
+def test_pillars_scale_each_cloud_of_a_batch_alone_when_one_is_dense() -> None:
+    rng = np.random.default_rng(5)
+    dense = torch.from_numpy(rng.uniform([0, -16, -1, 0], [32, 16, 4, 1], (20_000, 4)).astype(np.float32))
+    sparse = dense.where((torch.arange(20_000) % 4 == 0)[:, None], torch.tensor(torch.nan))
+    together = pillars(torch.stack((dense, sparse)))
+    torch.testing.assert_close(together[:1], pillars(dense[None]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together[1:], pillars(sparse[None]), atol=1e-5, rtol=1e-5)
+    assert float(torch.expm1(4.0 * together[:, 0]).sum(dim=(1, 2))[0]) == pytest.approx(12_000, rel=1e-4)
+
+
 def test_resample_is_exact_when_values_are_linear_in_time() -> None:
     times_s = torch.linspace(-0.1, 0.0, 21).expand(3, 21) + torch.tensor([[0.0], [-0.002], [0.001]])
     values = torch.stack([2.0 * times_s + channel for channel in range(6)], dim=-1)
