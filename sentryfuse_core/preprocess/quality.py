@@ -67,7 +67,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         _CAMERA, "grain", "share of full scale", 0.0, 0.3, "deviation within the evenest tenth of blocks"
     ),
-    Measure(_LIDAR, "returns", "ln(1 + returns) / 10", 0.0, 1.3, "returns in the region, as pillars tell them"),
+    Measure(_LIDAR, "returns", "ln(1 + returns) / 10", 0.0, 1.3, "returns in the region, as pillars tell"),
     Measure(_LIDAR, "occupied", "share of the cells", 0.0, 1.0, "cells of the region that hold a return"),
     Measure(_LIDAR, "blocked", "share of the sectors", 0.0, 1.0, "sectors of 15 degrees without returns"),
     Measure(_LIDAR, "below", "share of the cells", 0.0, 1.0, "cells with a return below any ground"),
