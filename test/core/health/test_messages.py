@@ -215,6 +215,18 @@ def test_publishers_are_told_again_when_the_sensor_comes_back(bench: Bench) -> N
     assert bench.state is DEGRADED
 
 
+def test_publishers_are_told_when_the_sensor_they_share_is_recovering(bench: Bench) -> None:
+    bench.monitor.observe_publishers(bench.modality, ("/a", "/b"), bench.now_ns)
+    bench.wait(2 * S)
+    bench.good(0.3)
+    report = bench.report
+    assert bench.state is RECOVERING  # for ever, where what one sends spoils what the other does
+    assert report.code == "recovering"
+    assert report.reason.startswith("arriving again after: no new message")
+    assert "; also 2 publishers" in report.reason
+    assert "remap" in report.remedy
+
+
 def test_publishers_are_counted_and_some_named_when_there_are_a_thousand(bench: Bench) -> None:
     names = [f"/{'x' * 10_000}_{index}" for index in range(1000)]
     bench.monitor.observe_publishers(bench.modality, names, bench.now_ns)
