@@ -20,7 +20,7 @@ from sentryfuse_core.types import ModalitySet
 
 __all__ = ["FrameCache"]
 
-_VERSION = 3  # of what is stored and how it is made: raise it when preprocessing changes
+_VERSION = 4  # of what is stored and how it is made: raise it when preprocessing changes
 
 
 class FrameCache:
