@@ -124,10 +124,10 @@ class SensorHealth:
             return _all_of(faults) if self.state is SensorState.DEGRADED else faults[0]
         if self.state is SensorState.INIT:
             return self.evidence.refused or self._told
-        if self.state is SensorState.RECOVERING and faults:
-            said = "came back and failed again: " if self.evidence.losing else f"{self._told.reason}; also "
-            return Finding("recovering", said + faults[0].reason, faults[0].remedy)
-        return self._told
+        if self.state is SensorState.RECOVERING and self.evidence.losing:
+            again = next(iter(self.evidence.losing.values()))
+            return Finding("recovering", f"came back and failed again: {again.reason}", again.remedy)
+        return _all_of((self._told, *faults))  # of a sensor that recovers: what will make it DEGRADED
 
     def _heard(self, now_ns: int) -> int:
         """Steady time of a message, which never goes back."""

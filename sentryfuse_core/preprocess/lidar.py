@@ -161,8 +161,8 @@ def pillars(points: Tensor) -> Tensor:
 
     empty = torch.zeros(batch * side * side, device=points.device)
     count = empty.index_add(0, cell, torch.ones_like(z))
-    returns = count.view(batch, -1).sum(dim=1, keepdim=True)
-    told = count.view(batch, -1) * (_USUAL_RETURNS / returns.clamp(min=_USUAL_RETURNS))
+    counts = count.view(batch, -1)
+    told = counts * (_USUAL_RETURNS / counts.sum(dim=1, keepdim=True).clamp(min=_USUAL_RETURNS))
     z_sum = empty.index_add(0, cell, z)
     intensity_sum = empty.index_add(0, cell, intensity)
     there = count > 0
